@@ -1,0 +1,145 @@
+#include "plugin/base/file.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <string.h>
+#include <sys/stat.h>
+
+int file_read_fd(int fd, const char *what, size_t max, char **ret, size_t *ret_length, struct error *e)
+{
+	cleanup_free char *bytes = NULL;
+	size_t size = 0, used = 0;
+
+	for (;;) {
+		if (size - used < 2) {
+			size = size ? size * 2 : 8192;
+			bytes = reallocate(bytes, size, 1);
+		}
+
+		ssize_t n = read(fd, bytes + used, size - used - 1);
+
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n < 0)
+			return error_set(e, -errno, ERROR_IO, "cannot read %s: %s", what, strerror(errno));
+		if (n == 0)
+			break;
+		used += (size_t)n;
+		if (used > max)
+			return error_set(e, -EFBIG, ERROR_IO, "%s is larger than %zu bytes", what, max);
+	}
+	bytes[used] = '\0';
+	*ret = steal_ptr(bytes);
+	if (ret_length)
+		*ret_length = used;
+	return 0;
+}
+
+int file_read(const char *path, size_t max, char **ret, size_t *ret_length, struct error *e)
+{
+	cleanup_close int fd = open(path, O_RDONLY | O_CLOEXEC);
+
+	if (fd < 0)
+		return error_set(e, -errno, ERROR_IO, "cannot open %s: %s", path, strerror(errno));
+	return file_read_fd(fd, path, max, ret, ret_length, e);
+}
+
+static char *leftover_name(const char *path)
+{
+	const char *slash = strrchr(path, '/');
+	int folder = slash ? (int)(slash - path + 1) : 0;
+
+	return format_text("%.*s.%s.tmp", folder, path, path + folder);
+}
+
+static int write_fd(int fd, const char *bytes, size_t length)
+{
+	while (length > 0) {
+		ssize_t n = write(fd, bytes, length);
+
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n < 0)
+			return -errno;
+		bytes += n;
+		length -= (size_t)n;
+	}
+	return 0;
+}
+
+/* The folder is there but for the first time: it is made when the open says so. */
+static int open_temporary(const char *temporary, mode_t mode, struct error *e)
+{
+	const int flags = O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW;
+	int fd = open(temporary, flags, mode);
+
+	if (fd >= 0 || errno != ENOENT)
+		return fd;
+
+	cleanup_free char *folder = copy_text(temporary);
+	char *slash = strrchr(folder, '/');
+
+	if (!slash || slash == folder)
+		return -1;
+	*slash = '\0';
+	if (file_make_folder(folder, 0700, e) < 0) {
+		errno = -e->err;
+		return -1;
+	}
+	return open(temporary, flags, mode);
+}
+
+int file_write(const char *path, mode_t mode, const char *bytes, size_t length, struct error *e)
+{
+	cleanup_free char *temporary = leftover_name(path);
+	cleanup_close int fd = open_temporary(temporary, mode, e);
+
+	if (fd < 0)
+		return error_set(e, -errno, ERROR_IO, "cannot write %s: %s", temporary, strerror(errno));
+
+	int r = write_fd(fd, bytes, length);
+
+	/* close(2) may be the first to say that the disk is full (NFS, quota). */
+	if (close(steal_fd(&fd)) < 0 && r == 0)
+		r = -errno;
+	if (r == 0 && rename(temporary, path) < 0)
+		r = -errno;
+	if (r < 0) {
+		unlink(temporary);
+		return error_set(e, r, ERROR_IO, "cannot write %s: %s", path, strerror(-r));
+	}
+	return 0;
+}
+
+int file_remove(const char *path, struct error *e)
+{
+	cleanup_free char *temporary = leftover_name(path);
+
+	unlink(temporary);
+	if (unlink(path) < 0 && errno != ENOENT && errno != ENOTDIR)
+		return error_set(e, -errno, ERROR_IO, "cannot remove %s: %s", path, strerror(errno));
+	return 0;
+}
+
+int file_make_folder(const char *path, mode_t mode, struct error *e)
+{
+	if (mkdir(path, mode) == 0 || errno == EEXIST)
+		return 0;
+	if (errno != ENOENT)
+		return error_set(e, -errno, ERROR_IO, "cannot make the folder %s: %s", path, strerror(errno));
+
+	cleanup_free char *above = copy_text(path);
+	char *slash = strrchr(above, '/');
+
+	if (!slash || slash == above)
+		return error_set(e, -ENOENT, ERROR_IO, "cannot make the folder %s", path);
+	*slash = '\0';
+
+	int r = file_make_folder(above, mode, e);
+
+	if (r < 0)
+		return r;
+	if (mkdir(path, mode) < 0 && errno != EEXIST)
+		return error_set(e, -errno, ERROR_IO, "cannot make the folder %s: %s", path, strerror(errno));
+	return 0;
+}

@@ -1,0 +1,29 @@
+/* Small files: read whole and bounded, written so that a reader sees the old or the new content, never half of it. */
+#pragma once
+
+#include "plugin/base/error.h"
+
+#include <stdbool.h>
+#include <sys/types.h>
+
+/**
+ * Reads a whole file. *ret is NUL-terminated and owned by the caller; *ret_length may be NULL. Absent: -ENOENT. More
+ * than max bytes: -EFBIG. Errors are ERROR_IO and name the path.
+ */
+int file_read(const char *path, size_t max, char **ret, size_t *ret_length, struct error *e);
+
+/** The same from an open descriptor, up to its end; what names it in the error. */
+int file_read_fd(int fd, const char *what, size_t max, char **ret, size_t *ret_length, struct error *e);
+
+/**
+ * Replaces the file: writes "<folder>/.<name>.tmp" and renames it, making the folder (0700) when it is not there. Not
+ * synced: what it records does not outlive a power cut either. file_remove removes a leftover of a write that was
+ * killed. Errors are ERROR_IO.
+ */
+int file_write(const char *path, mode_t mode, const char *bytes, size_t length, struct error *e);
+
+/** Removes the file and the leftover of a killed file_write. Absent is success. */
+int file_remove(const char *path, struct error *e);
+
+/** Makes the folder and those above it, each with that mode; existing ones stay as they are. */
+int file_make_folder(const char *path, mode_t mode, struct error *e);
