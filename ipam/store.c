@@ -1,0 +1,26 @@
+#include "ipam/store.h"
+
+void store_entries_free(struct store_entry *entries, size_t count)
+{
+	for (size_t i = 0; i < count; i++) {
+		free(entries[i].network);
+		free(entries[i].value);
+		free(entries[i].sandbox);
+		free(entries[i].hold_namespace);
+	}
+	free(entries);
+}
+
+void store_reply_clear(struct store_reply *reply)
+{
+	free(reply->addrs);
+	free(reply->value);
+	store_entries_free(reply->holders, reply->holder_count);
+	*reply = (struct store_reply){0};
+}
+
+void store_close(struct store *store)
+{
+	if (store)
+		store->ops->close(store);
+}

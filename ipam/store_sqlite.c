@@ -1,0 +1,255 @@
+#include "ipam/store_sqlite.h"
+
+#include "ipam/store_sqlite_claim.h"
+#include "plugin/base/fault.h"
+#include "plugin/base/log.h"
+
+#include <errno.h>
+#include <string.h>
+
+/* How many releases are remembered: with the usual delay of 60 s enough for 60 a second. */
+#define RELEASES_KEPT 4096
+
+static struct sqlite_store *of(struct store *store)
+{
+	return (struct sqlite_store *)store;
+}
+
+int sqlite_store_holds(struct sqlite_store *store, bool create, struct error *e)
+{
+	cleanup_error struct error absent = {0};
+
+	if (store->holds)
+		return 0;
+
+	int r = db_open(DB_HOLDS, store->holds_path, store->readonly, store->deadline, &store->holds, &absent);
+
+	if (r == -ENOENT && !create)
+		return 0;
+	if (r == -ENOENT) {
+		r = db_create(DB_HOLDS, store->holds_path, store->deadline, NULL, NULL, e);
+		if (r >= 0)
+			r = db_open(DB_HOLDS, store->holds_path, false, store->deadline, &store->holds, e);
+		return r;
+	}
+	error_keep_first(e, &absent);
+	return r;
+}
+
+int sqlite_store_commit(struct sqlite_store *store, struct error *e)
+{
+	if (fault_point("store_before_commit") < 0)
+		return error_set(e, -EIO, ERROR_IO, "fault before commit");
+
+	int r = db_commit(store->claims, e);
+
+	if (r >= 0 && fault_point("store_after_commit") < 0)
+		return error_set(e, -EIO, ERROR_IO, "fault after commit");
+	return r;
+}
+
+static int begin(struct sqlite_store *store, struct error *e)
+{
+	if (store->readonly)
+		return error_set(e, -EROFS, ERROR_IO, "the store was opened for reading only");
+	return db_begin(store->claims, e);
+}
+
+/* Commits what went well, takes back everything else. */
+static int finish(struct sqlite_store *store, int r, struct error *e)
+{
+	if (r >= 0)
+		r = sqlite_store_commit(store, e);
+	if (r < 0)
+		db_rollback(store->claims);
+	return r;
+}
+
+static int store_claim(
+	struct store *store, const struct store_request *request, struct store_reply *ret, struct error *e)
+{
+	struct sqlite_store *self = of(store);
+	cleanup_reply struct store_reply reply = {0};
+	int r = begin(self, e);
+
+	if (r < 0)
+		return r;
+	r = sqlite_store_claim(self, request, &reply, e);
+	if (r >= 0 && reply.answer != STORE_GRANTED)
+		db_rollback(self->claims);
+	else
+		r = finish(self, r, e);
+	if (r < 0)
+		return r;
+	*ret = reply;
+	reply = (struct store_reply){0};
+	return 0;
+}
+
+#define RELEASED " WHERE network = ?1 AND cid = ?2 AND ifname = ?3 AND (?4 IS NULL OR value = ?4)"
+
+static int release(struct sqlite_store *store, const char *network, const char *cid, const char *ifname,
+	const char *value, struct error *e)
+{
+	struct database *db = store->claims;
+	int r = db_run(db, e,
+		"INSERT OR REPLACE INTO released(addr, domain, at) SELECT addr, domain, ?5 FROM claim" RELEASED,
+		"tttti", network, cid, ifname, value, clock_now());
+
+	if (r >= 0)
+		r = db_run(db, e, "DELETE FROM claim" RELEASED, "tttt", network, cid, ifname, value);
+	if (r >= 0)
+		r = db_run(db, e, "DELETE FROM released WHERE id <= (SELECT max(id) FROM released) - ?1", "i",
+			(int64_t)RELEASES_KEPT);
+	return r;
+}
+
+static int store_release(struct store *store, const char *network, const char *cid, const char *ifname,
+	const char *value, struct error *e)
+{
+	int r = begin(of(store), e);
+
+	if (r < 0)
+		return r;
+	return finish(of(store), release(of(store), network, cid, ifname, value, e), e);
+}
+
+/* Who has the entry's address now: 1 and the domain, or 0 when nobody has. */
+static int find_claim(struct sqlite_store *store, const struct store_entry *entry, char **ret_domain, struct error *e)
+{
+	cleanup_statement struct sqlite3_stmt *found = NULL;
+	int r = db_query(store->claims, &found, e, "SELECT domain, value FROM claim WHERE addr = ?1 AND network = ?2",
+		"at", &entry->addr, entry->network);
+
+	if (r >= 0)
+		r = db_step(store->claims, found, e);
+	if (r <= 0)
+		return r;
+
+	cleanup_free char *value = db_text(found, 1);
+
+	if (!entry->value || !value || strcmp(value, entry->value) != 0)
+		return error_set(e, -ESTALE, ERROR_TRY_AGAIN,
+			"%s has another holder by now: look again before you release it", ip_text(&entry->addr).s);
+	*ret_domain = db_text(found, 0);
+	return 1;
+}
+
+static int forget(struct sqlite_store *store, const struct store_entry *entry, struct error *e)
+{
+	cleanup_free char *domain = NULL;
+	int claimed = find_claim(store, entry, &domain, e);
+	int r = claimed < 0 ? claimed : sqlite_store_holds(store, false, e);
+
+	/* The hold goes first: a claim without hold ends with its pod, a hold without claim needs a person. */
+	if (r >= 0 && store->holds)
+		r = db_run(store->holds, e,
+			"DELETE FROM hold WHERE addr = ?1 AND (network = ?2 OR domain = ?3) AND (?4 IS NULL OR ns = "
+			"?4)",
+			"attt", &entry->addr, entry->network, domain, entry->hold_namespace);
+	if (r < 0 || !claimed)
+		return r;
+	r = db_run(store->claims, e, "INSERT OR REPLACE INTO released(addr, domain, at) VALUES (?1, ?2, ?3)", "ati",
+		&entry->addr, domain, clock_now());
+	if (r >= 0)
+		r = db_run(store->claims, e, "DELETE FROM claim WHERE addr = ?1 AND network = ?2", "at", &entry->addr,
+			entry->network);
+	return r;
+}
+
+static int store_forget(struct store *store, const struct store_entry *entry, struct error *e)
+{
+	int r = begin(of(store), e);
+
+	return r < 0 ? r : finish(of(store), forget(of(store), entry, e), e);
+}
+
+static int store_list(struct store *store, struct store_entry **ret, size_t *ret_count, struct error *e)
+{
+	const struct entry_filter everything = {0};
+
+	return sqlite_store_entries(of(store), &everything, ret, ret_count, e);
+}
+
+static void store_free(struct store *store)
+{
+	struct sqlite_store *self = of(store);
+
+	db_close(self->claims);
+	db_close(self->holds);
+	free(self->holds_path);
+	free(self);
+}
+
+static const struct store_ops sqlite_ops = {
+	.claim = store_claim,
+	.release = store_release,
+	.forget = store_forget,
+	.list = store_list,
+	.close = store_free,
+};
+
+static int open_store(
+	const struct store_sqlite_paths *paths, bool readonly, int64_t deadline, struct store **ret, struct error *e)
+{
+	cleanup_store struct store *store = allocate(1, sizeof(struct sqlite_store));
+	struct sqlite_store *self = of(store);
+
+	*self = (struct sqlite_store){
+		.store.ops = &sqlite_ops,
+		.holds_path = copy_text(paths->holds),
+		.deadline = deadline,
+		.readonly = readonly,
+	};
+
+	int r = db_open(DB_CLAIMS, paths->claims, readonly, deadline, &self->claims, e);
+
+	if (r == -ENOENT && readonly)
+		error_clear(e);
+	else if (r < 0)
+		return r;
+	*ret = steal_ptr(store);
+	return 0;
+}
+
+int store_sqlite_open(const struct store_sqlite_paths *paths, int64_t deadline, struct store **ret, struct error *e)
+{
+	return open_store(paths, false, deadline, ret, e);
+}
+
+int store_sqlite_open_readonly(
+	const struct store_sqlite_paths *paths, int64_t deadline, struct store **ret, struct error *e)
+{
+	return open_store(paths, true, deadline, ret, e);
+}
+
+struct seeds {
+	const struct store_seed *seeds;
+	size_t count;
+};
+
+/* Two records with one address: the first keeps it. It is in use either way, and a node must come up. */
+static int fill_seeds(struct database *db, const void *what, struct error *e)
+{
+	const struct seeds *list = what;
+	int r = 0;
+
+	for (size_t i = 0; i < list->count && r >= 0; i++) {
+		const struct store_seed *seed = &list->seeds[i];
+
+		r = db_run(db, e,
+			"INSERT OR IGNORE INTO claim(network, domain, cid, ifname, value, sandbox, addr)"
+			" VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
+			"tttttta", seed->network, seed->domain, seed->cid, seed->ifname, seed->value, seed->sandbox,
+			&seed->addr);
+	}
+	return r;
+}
+
+int store_sqlite_create(const struct store_sqlite_paths *paths, const struct store_seed *seeds, size_t count,
+	int64_t deadline, struct error *e)
+{
+	const struct seeds list = {.seeds = seeds, .count = count};
+
+	return db_create(DB_CLAIMS, paths->claims, deadline, fill_seeds, &list, e);
+}
