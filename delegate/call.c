@@ -1,0 +1,247 @@
+#include "delegate/call.h"
+
+#include "delegate/text.h"
+#include "plugin/base/log.h"
+
+#include <errno.h>
+#include <math.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#define MAX_ERROR_TEXT ((size_t)64 << 10)
+
+struct call {
+	struct process *process;
+	char *plugin;
+	int64_t started, deadline;
+};
+
+/* "a:b" as libcni's texts show it: "a b". */
+static char *shown_path(const char *path)
+{
+	char *shown = copy_text(path);
+
+	for (char *c = shown; *c; c++)
+		*c = *c == ':' ? ' ' : *c;
+	return shown;
+}
+
+int call_find(const char *plugin, const char *path, char **ret, struct error *e)
+{
+	if (!plugin || !*plugin)
+		return error_set(e, -EINVAL, ERROR_CONFIG, "no plugin name provided");
+	if (strchr(plugin, '/'))
+		return error_set(e, -EINVAL, ERROR_CONFIG, "invalid plugin name: %s", plugin);
+	if (!path || !*path)
+		return error_set(e, -EINVAL, ERROR_CONFIG, "no paths provided");
+
+	for (const char *folder = path; folder; folder = strchr(folder, ':') ? strchr(folder, ':') + 1 : NULL) {
+		int length = (int)strcspn(folder, ":");
+		cleanup_free char *file = format_text("%.*s%s%s", length, folder, length ? "/" : "", plugin);
+		struct stat st;
+
+		if (stat(file, &st) == 0 && S_ISREG(st.st_mode)) {
+			*ret = steal_ptr(file);
+			return 0;
+		}
+	}
+
+	cleanup_free char *shown = shown_path(path);
+
+	return error_set(e, -ENOENT, ERROR_CONFIG, "failed to find plugin \"%s\" in path [%s]", plugin, shown);
+}
+
+static size_t name_length(const char *entry)
+{
+	return strcspn(entry, "=");
+}
+
+static bool same_name(const char *a, const char *b)
+{
+	size_t length = name_length(a);
+
+	return length == name_length(b) && strncmp(a, b, length) == 0;
+}
+
+static bool is_named_in(const char *entry, char *const entries[])
+{
+	for (; *entries; entries++) {
+		if (same_name(entry, *entries))
+			return true;
+	}
+	return false;
+}
+
+static char **make_parameters(const struct call_params *params)
+{
+	const char *const values[][2] = {
+		{"CNI_COMMAND", params->command},
+		{"CNI_CONTAINERID", params->container_id},
+		{"CNI_NETNS", params->netns},
+		{"CNI_ARGS", params->args},
+		{"CNI_IFNAME", params->ifname},
+		{"CNI_PATH", params->path},
+	};
+	char **entries = allocate(ARRAY_SIZE(values) + 1, sizeof(*entries));
+
+	for (size_t i = 0; i < ARRAY_SIZE(values); i++)
+		entries[i] = format_text("%s=%s", values[i][0], values[i][1] ? values[i][1] : "");
+	return entries;
+}
+
+static void free_parameters(char ***entries)
+{
+	for (char **entry = *entries; entry && *entry; entry++)
+		free(*entry);
+	free(*entries);
+}
+
+/* Our environment without what parameters replaces; of a name that stands twice, the last one counts. The entries are
+ * borrowed, the array is owned by the caller. */
+static char **make_environment(char *const parameters[])
+{
+	size_t count = 0, used = 0;
+
+	while (environ[count])
+		count++;
+
+	char **entries = allocate(count + 7, sizeof(*entries));
+
+	for (size_t i = 0; i < count; i++) {
+		if (!is_named_in(environ[i], parameters) && !is_named_in(environ[i], environ + i + 1))
+			entries[used++] = environ[i];
+	}
+	for (; *parameters; parameters++)
+		entries[used++] = *parameters;
+	return entries;
+}
+
+int call_start(const struct call_params *params, const char *plugin, const char *config, int64_t deadline,
+	struct call **ret, struct error *e)
+{
+	cleanup_free char *file = NULL;
+	int r = call_find(plugin, params->path, &file, e);
+
+	if (r < 0)
+		return r;
+
+	CLEANUP(free_parameters) char **parameters = make_parameters(params);
+	cleanup_free char **environment = make_environment(parameters);
+	cleanup_call struct call *call = allocate(1, sizeof(*call));
+
+	*call = (struct call){.plugin = copy_text(plugin), .started = clock_now(), .deadline = deadline};
+	r = process_start(file, environment, config, strlen(config), deadline, &call->process, e);
+	if (r < 0)
+		return r;
+	*ret = steal_ptr(call);
+	return 0;
+}
+
+/* What a plugin that failed had to say goes along as details, where it does not make the message itself. */
+static int add_stderr(const struct process_end *end, struct error *e)
+{
+	if (end->err_length > 0) {
+		cleanup_free char *shown = text_clean(end->err, MAX_ERROR_TEXT);
+
+		error_details(e, "%s", shown);
+	}
+	return e->err;
+}
+
+static int explain_kill(const struct call *call, const struct process_end *end, struct error *e)
+{
+	if (e->err == -ETIMEDOUT)
+		error_set(e, -ETIMEDOUT, ERROR_TRY_AGAIN,
+			"plugin type=\"%s\" did not answer within %.3g s and was killed", call->plugin,
+			(double)(call->deadline - call->started) / (double)SECONDS);
+	else
+		error_wrap(e, "plugin type=\"%s\"", call->plugin);
+	return add_stderr(end, e);
+}
+
+/* Whether it is an error object as Go's decoder would take it: a part of another type is no error object. */
+static bool is_error_object(const cJSON *printed)
+{
+	const cJSON *code = json_get(printed, "code");
+	const cJSON *msg = json_get(printed, "msg"), *details = json_get(printed, "details");
+
+	if (!cJSON_IsObject(printed) || (msg && !cJSON_IsString(msg)) || (details && !cJSON_IsString(details)))
+		return false;
+	return !code || (cJSON_IsNumber(code) && code->valuedouble >= 0 && code->valuedouble <= UINT32_MAX &&
+				code->valuedouble == floor(code->valuedouble));
+}
+
+static int take_error_object(const cJSON *printed, int exit_status, struct error *e)
+{
+	const cJSON *code = json_get(printed, "code");
+	cleanup_free char *msg = text_clean(json_text(printed, "msg"), MAX_ERROR_TEXT);
+	cleanup_free char *details = text_clean(json_text(printed, "details"), MAX_ERROR_TEXT);
+	unsigned int number = code ? (unsigned int)code->valuedouble : ERROR_INTERNAL;
+
+	if (msg && *msg)
+		error_set(e, -EREMOTEIO, number, "%s", msg);
+	else
+		error_set(e, -EREMOTEIO, number, "netplugin failed with no error message: exit status %d", exit_status);
+	if (details && *details)
+		error_details(e, "%s", details);
+	return e->err;
+}
+
+/* The texts are libcni's (pkg/invoke): people search the net for them. */
+static int explain_failure(const struct process_end *end, struct error *e)
+{
+	cleanup_json cJSON *printed = NULL;
+	cleanup_error struct error why = {0};
+
+	if (end->out_length == 0 && end->err_length == 0)
+		return error_set(e, -EREMOTEIO, ERROR_INTERNAL,
+			"netplugin failed with no error message: exit status %d", end->exit_status);
+	if (end->out_length == 0) {
+		cleanup_free char *shown = text_quote(end->err, end->err_length, MAX_ERROR_TEXT);
+
+		return error_set(
+			e, -EREMOTEIO, ERROR_INTERNAL, "netplugin failed: %s: exit status %d", shown, end->exit_status);
+	}
+	if (json_parse(end->out, end->out_length, "its stdout", &printed, &why) == 0) {
+		if (is_error_object(printed))
+			return take_error_object(printed, end->exit_status, e);
+		error_set(&why, -EINVAL, ERROR_DECODE, "not a CNI error");
+	}
+
+	cleanup_free char *shown = text_quote(end->out, end->out_length, MAX_ERROR_TEXT);
+
+	error_set(e, -EREMOTEIO, ERROR_INTERNAL, "netplugin failed but error parsing its diagnostic message %s: %s",
+		shown, why.message);
+	return add_stderr(end, e);
+}
+
+int call_finish(struct call *call, char **ret_out, size_t *ret_length, struct error *e)
+{
+	cleanup_process_end struct process_end end = {0};
+	int r = process_await(call->process, call->deadline, &end, e);
+
+	if (r < 0)
+		return explain_kill(call, &end, e);
+	if (end.signal) {
+		error_set(e, -EREMOTEIO, ERROR_INTERNAL, "plugin type=\"%s\" killed by signal %d (%s)", call->plugin,
+			end.signal, strsignal(end.signal));
+		return add_stderr(&end, e);
+	}
+	if (end.exit_status != 0)
+		return explain_failure(&end, e);
+	log_copy(end.err, end.err_length);
+	if (ret_out)
+		*ret_out = steal_ptr(end.out);
+	if (ret_length)
+		*ret_length = end.out_length;
+	return 0;
+}
+
+void call_free(struct call *call)
+{
+	if (!call)
+		return;
+	process_free(call->process);
+	free(call->plugin);
+	free(call);
+}
