@@ -1,0 +1,176 @@
+#include "plugin/addressing.h"
+
+#include "delegate/result.h"
+#include "ipam/range.h"
+
+#include <errno.h>
+#include <string.h>
+
+bool addressing_is_own(const cJSON *conf)
+{
+	const char *type = json_text(json_get(conf, "ipam"), "type");
+
+	return type && strcmp(type, OWN_IPAM) == 0;
+}
+
+int addressing_read(
+	const cJSON *conf, const char *path, const cJSON *runtime_config, struct addressing *ret, struct error *e)
+{
+	const cJSON *ipam = json_get(conf, "ipam");
+	const char *type = json_text(ipam, "type");
+
+	*ret = (struct addressing){.kind = ADDRESSING_NONE, .path = json_path(path, "ipam")};
+	if (ipam && !cJSON_IsObject(ipam))
+		return error_set(e, -EINVAL, ERROR_CONFIG, "%s is not an object", ret->path);
+	if (!ipam || !ipam->child)
+		return 0;
+	if (!type || !*type)
+		return error_set(e, -EINVAL, ERROR_CONFIG,
+			"%s.type is missing: name an IPAM plugin, or leave ipam out for no address", ret->path);
+	ret->type = copy_text(type);
+	if (!addressing_is_own(conf)) {
+		if (strchr(type, '/') || config_is_own_type(type))
+			return error_set(e, -EINVAL, ERROR_CONFIG,
+				"%s.type is \"%.64s\": it must be an IPAM plugin's name", ret->path, type);
+		ret->kind = ADDRESSING_EXEC;
+		return 0;
+	}
+	ret->kind = ADDRESSING_LEASE;
+	return ipam_config_parse(ipam, json_get(runtime_config, "ipRanges"), ret->path, &ret->config, e);
+}
+
+static int check_wanted(const struct addressing *addressing, const struct annotations *annotations,
+	const struct ip_addr *addr, const char *source, struct error *e)
+{
+	const struct ipam_range *range = ipam_range_of(addressing->config, addr);
+	struct ip_prefix prefix = {.addr = *addr, .length = range->subnet.length};
+
+	if (ipam_range_check_fixed(addressing->config, addr, source, e) < 0)
+		return e->err;
+	if (!annotations->from_annotation)
+		return 0;
+	if (addr->family == AF_INET && annotations->has_netmask && annotations->netmask != range->subnet.length)
+		return error_set(e, -EINVAL, ERROR_CONFIG,
+			"kube-ipam.netmask is /%u, but %s.subnet is %s: leave the annotation out or make it the "
+			"subnet's",
+			annotations->netmask, addressing->path, ip_prefix_text(&range->subnet).s);
+	return annotations_check_gateway(annotations, &prefix, e);
+}
+
+int addressing_offer(struct addressing *addressing, const struct annotations *annotations, const struct ip_addr *addr,
+	const char *source, bool *ret, struct error *e)
+{
+	*ret = false;
+	if (addressing->kind != ADDRESSING_LEASE || !ipam_range_of(addressing->config, addr))
+		return 0;
+	if (check_wanted(addressing, annotations, addr, source, e) < 0)
+		return e->err;
+	addressing->fixed[addressing->fixed_count++] = *addr;
+	addressing->gateway4 = annotations->gateway4;
+	addressing->gateway6 = annotations->gateway6;
+	*ret = true;
+	return 0;
+}
+
+static struct ip_addr gateway_of(const struct addressing *addressing, const struct ipam_range *range)
+{
+	const struct ip_addr *own =
+		range->subnet.addr.family == AF_INET ? &addressing->gateway4 : &addressing->gateway6;
+
+	return own->family ? *own : range->gateway;
+}
+
+static void put_unless_zero(cJSON *out, const char *key, uint32_t value)
+{
+	if (value)
+		json_put(out, key, cJSON_CreateNumber(value));
+}
+
+static void add_routes(const struct ipam_config *config, cJSON *routes)
+{
+	for (size_t i = 0; i < config->route_count; i++) {
+		const struct ipam_route *route = &config->routes[i];
+		cJSON *out = cJSON_CreateObject();
+
+		json_put_text(out, "dst", ip_prefix_text(&route->dst).s);
+		if (route->gateway.family)
+			json_put_text(out, "gw", ip_text(&route->gateway).s);
+		put_unless_zero(out, "mtu", route->mtu);
+		put_unless_zero(out, "advmss", route->advmss);
+		put_unless_zero(out, "priority", route->priority);
+		put_unless_zero(out, "table", route->table);
+		if (route->scope >= 0)
+			json_put(out, "scope", cJSON_CreateNumber(route->scope));
+		cJSON_AddItemToArray(routes, out);
+	}
+}
+
+int addressing_result(const struct addressing *addressing, const struct made *made, cJSON **ret, struct error *e)
+{
+	cleanup_json cJSON *result = result_new();
+
+	for (size_t i = 0; i < made->addr_count; i++) {
+		const struct ipam_range *range = ipam_range_of(addressing->config, &made->addrs[i]);
+
+		/* The store may answer with what an older configuration of this network gave. */
+		if (!range)
+			return error_set(e, -EINVAL, ERROR_CONFIG, "%s: no subnet holds the recorded address %s",
+				addressing->path, ip_text(&made->addrs[i]).s);
+
+		const struct ip_prefix prefix = {.addr = made->addrs[i], .length = range->subnet.length};
+		const struct ip_addr gateway = gateway_of(addressing, range);
+
+		result_add_ip(result, -1, ip_prefix_text(&prefix).s, gateway.family ? ip_text(&gateway).s : NULL);
+	}
+	add_routes(addressing->config, cJSON_GetObjectItemCaseSensitive(result, "routes"));
+	*ret = steal_ptr(result);
+	return 0;
+}
+
+struct lease_request addressing_lease(const struct addressing *addressing, const char *network, const char *ifname)
+{
+	return (struct lease_request){
+		.network = network,
+		.ifname = ifname,
+		.config = addressing->config,
+		.fixed = addressing->fixed,
+		.fixed_count = addressing->fixed_count,
+	};
+}
+
+void addressing_describe(const struct addressing *addressing, cJSON *out)
+{
+	cJSON *fixed = cJSON_CreateArray(), *dynamic = cJSON_CreateArray();
+
+	json_put_text(out, "ipam", addressing->type);
+	for (size_t i = 0; i < addressing->fixed_count; i++)
+		cJSON_AddItemToArray(fixed, cJSON_CreateString(ip_text(&addressing->fixed[i]).s));
+	for (size_t i = 0; addressing->config && !addressing->fixed_count && i < addressing->config->set_count; i++) {
+		const struct ipam_range_set *set = &addressing->config->sets[i];
+
+		for (size_t j = 0; j < set->count; j++) {
+			cleanup_free char *range =
+				format_text("%s-%s", ip_text(&set->ranges[j].start).s, ip_text(&set->ranges[j].end).s);
+
+			cJSON_AddItemToArray(dynamic, cJSON_CreateString(range));
+		}
+	}
+	if (addressing->kind == ADDRESSING_LEASE) {
+		json_put(out, addressing->fixed_count ? "fixed" : "dynamic", addressing->fixed_count ? fixed : dynamic);
+		cJSON_Delete(addressing->fixed_count ? dynamic : fixed);
+	} else {
+		cJSON_Delete(fixed);
+		cJSON_Delete(dynamic);
+	}
+}
+
+void addressing_clear(struct addressing *addressing)
+{
+	if (addressing->call)
+		call_free(addressing->call);
+	if (addressing->config)
+		ipam_config_free(addressing->config);
+	free(addressing->path);
+	free(addressing->type);
+	*addressing = (struct addressing){0};
+}

@@ -1,0 +1,40 @@
+/* Which fixed addresses a pod asks for: kube-ipam's annotations, then args.cni.ips, IP= and runtimeConfig.ips. */
+#pragma once
+
+#include "plugin/base/ip.h"
+#include "plugin/config.h"
+
+#define MAX_FIXED 16
+
+/** One address that was asked for. */
+struct wanted {
+	struct ip_addr addr;
+	const char *source; /* "kube-ipam.ip", "IP", ...: for errors; a literal */
+	bool elsewhere; /* a delegate that lamina does not serve itself can see the request too: it may be for that one
+			 */
+};
+
+struct annotations {
+	struct wanted wanted[MAX_FIXED];
+	size_t count;
+	bool from_annotation; /* the list is kube-ipam.ip's: nothing else counts */
+	bool has_netmask;
+	unsigned int netmask;              /* kube-ipam.netmask as a length; IPv4 */
+	struct ip_addr gateway4, gateway6; /* kube-ipam.gateway; family 0: none */
+};
+
+/**
+ * The pod's requests. Annotations come from runtimeConfig (present, even empty, is an answer). A pod is known
+ * (K8S_POD_NAME) and nobody says what its annotations are: ERROR_CONFIG, since it might have a fixed address. Malformed
+ * values are ERROR_CONFIG and name annotation and value.
+ */
+int annotations_read(
+	const struct request *request, const struct config *config, struct annotations *ret, struct error *e);
+
+/** Reads a list of addresses (JSON array of "10.0.0.5" or "10.0.0.5/16") behind what is there; one that is there
+ * already is skipped. */
+int annotations_add_list(
+	struct annotations *annotations, const cJSON *list, const char *source, bool elsewhere, struct error *e);
+
+/** Whether network address and prefix hold both gateway and address; part of validating kube-ipam.gateway. */
+int annotations_check_gateway(const struct annotations *annotations, const struct ip_prefix *addr, struct error *e);

@@ -1,0 +1,156 @@
+/* An attachment that other programs make: one plugin, or a list of them. Serves every configuration. */
+#include "delegate/chain.h"
+#include "plugin/attachment.h"
+#include "plugin/base/log.h"
+
+#include <string.h>
+
+struct exec_private {
+	struct chain *chain;
+	struct call_params params; /* borrowed from the run and the attachment */
+};
+
+static bool serves_everything(const cJSON *conf)
+{
+	(void)conf;
+	return true;
+}
+
+static void free_exec(struct attachment *a)
+{
+	struct exec_private *p = a->private;
+
+	if (!p)
+		return;
+	if (p->chain)
+		chain_free(p->chain);
+	free(p);
+	a->private = NULL;
+}
+
+static int read_chain(struct attachment *a, const struct config *config, struct error *e)
+{
+	struct exec_private *p = allocate(1, sizeof(*p));
+
+	a->private = p;
+	return chain_read(a->conf, a->path, config->runtime_config, &p->chain, e);
+}
+
+static int plan_exec(struct attachment *a, const struct request *request, const struct config *config, struct error *e)
+{
+	(void)request;
+	return read_chain(a, config, e);
+}
+
+static int inspect_exec(struct attachment *a, struct run *run, struct error *e)
+{
+	struct exec_private *p = a->private;
+
+	return chain_find(p->chain, run->path, e);
+}
+
+static const struct call_params *call_params(struct attachment *a, const struct run *run, const char *command)
+{
+	struct exec_private *p = a->private;
+
+	p->params = (struct call_params){
+		.command = command,
+		.container_id = run->request->container_id,
+		.netns = run->request->netns,
+		.ifname = a->ifname,
+		.args = run->request->args,
+		.path = run->path,
+	};
+	return &p->params;
+}
+
+static int start_exec(struct attachment *a, struct run *run, struct error *e)
+{
+	struct exec_private *p = a->private;
+
+	a->made.exec = MADE_INTENDED;
+	return chain_add_start(p->chain, call_params(a, run, "ADD"), run->call_deadline, e);
+}
+
+static int finish_exec(struct attachment *a, struct run *run, struct error *e)
+{
+	struct exec_private *p = a->private;
+
+	(void)run;
+	if (chain_add_finish(p->chain, &a->result, e) < 0)
+		return e->err;
+	a->made.exec = MADE_DONE;
+	return 0;
+}
+
+static int del_start_exec(struct attachment *a, struct run *run, struct error *e)
+{
+	struct exec_private *p = a->private;
+
+	if (a->made.exec == MADE_NOTHING)
+		return 0;
+	/* After a failed ADD the chain may still have a program under way. To kill it half done would leave what no DEL
+	 * finds. */
+	if (p)
+		chain_settle(p->chain);
+	free_exec(a);
+	if (read_chain(a, run->config, e) < 0)
+		return e->err;
+	p = a->private;
+	return chain_del_start(p->chain, call_params(a, run, "DEL"), a->result, run->call_deadline, e);
+}
+
+static int del_finish_exec(struct attachment *a, struct run *run, struct error *e)
+{
+	struct exec_private *p = a->private;
+
+	(void)run;
+	if (a->made.exec == MADE_NOTHING)
+		return 0;
+	if (chain_del_finish(p->chain, e) < 0)
+		return e->err;
+	a->made.exec = MADE_NOTHING;
+	return 0;
+}
+
+static int check_exec(struct attachment *a, struct run *run, struct error *e)
+{
+	struct exec_private *p;
+
+	free_exec(a);
+	if (read_chain(a, run->config, e) < 0)
+		return e->err;
+	p = a->private;
+	return chain_check(p->chain, call_params(a, run, "CHECK"), a->result, run->call_deadline, e);
+}
+
+static void describe_exec(const struct attachment *a, cJSON *out)
+{
+	cJSON *names = cJSON_CreateArray();
+	const cJSON *plugin;
+
+	cJSON_ArrayForEach(plugin, json_get(a->conf, "plugins"))
+	{
+		const char *type = json_text(plugin, "type");
+
+		cJSON_AddItemToArray(names, cJSON_CreateString(type ? type : ""));
+	}
+	if (cJSON_GetArraySize(names) > 0)
+		json_put(out, "plugins", names);
+	else
+		cJSON_Delete(names);
+}
+
+const struct attachment_ops attach_exec = {
+	.kind = "exec",
+	.serves = serves_everything,
+	.plan = plan_exec,
+	.inspect = inspect_exec,
+	.start = start_exec,
+	.finish = finish_exec,
+	.del_start = del_start_exec,
+	.del_finish = del_finish_exec,
+	.check = check_exec,
+	.describe = describe_exec,
+	.free = free_exec,
+};

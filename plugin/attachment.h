@@ -1,0 +1,104 @@
+/*
+ * One interface of one pod on one network, whoever makes it. A kind of attachment is one file that ends in one
+ * struct attachment_ops; plan.c has the table of them.
+ */
+#pragma once
+
+#include "plugin/annotations.h"
+#include "plugin/run.h"
+
+#include <net/if.h>
+
+/** A thing is made in two steps, so that a record written before the first step tells what may be there. */
+enum made_state { MADE_NOTHING, MADE_INTENDED, MADE_DONE };
+
+/** What an attachment has put into the world; kept in the record, and all that its way down goes by. */
+struct made {
+	enum made_state exec; /* other programs were called: they must be called again for DEL */
+	enum made_state link;
+	uint8_t mac[6];        /* of the link, known before it is created */
+	int ifindex;           /* MADE_DONE */
+	enum made_state rules; /* rules that lead to .table */
+	uint32_t table;
+	enum made_state lease;
+	char *lease_network, *lease_domain;
+	char *lease_value; /* the exact value in the store; NULL: whatever stands there for this container and interface
+			    */
+	struct ip_addr *addrs; /* MADE_DONE: what was claimed */
+	size_t addr_count;
+};
+
+/** The part of `made` as it stands in a record; done says whether the ADD was completed (else everything is intended).
+ */
+cJSON *made_print(const struct made *made, bool done);
+
+/** Reads it back; members that are absent or malformed count as intended and unknown. */
+void made_read(const cJSON *json, bool done, struct made *ret);
+
+void made_clear(struct made *made);
+
+struct attachment_ops;
+
+struct attachment {
+	const struct attachment_ops *ops;
+	unsigned int index; /* in delegates: 0 is the default network */
+	char *path;         /* "delegates[1]", for errors */
+	char *network;      /* the delegate's name */
+	char ifname[IFNAMSIZ];
+	cJSON *conf; /* the delegate's configuration, owned */
+	struct made made;
+	cJSON *result; /* what is installed (delegate/result.h); NULL until then, or when nobody remembers */
+	void *private; /* the kind's own */
+};
+
+struct attachment_ops {
+	const char *kind;
+
+	/** Whether this kind makes an attachment of that configuration. The first one in the table that does is taken.
+	 */
+	bool (*serves)(const cJSON *conf);
+
+	/** Reads and validates the configuration alone: no kernel, no files, no store. ADD, CHECK and `lamina plan`. */
+	int (*plan)(struct attachment *a, const struct request *request, const struct config *config, struct error *e);
+
+	/** Offers an address that was asked for; *ret: whether this attachment takes it. NULL: takes none. */
+	int (*offer)(struct attachment *a, const struct annotations *annotations, const struct ip_addr *addr,
+		const char *source, bool *ret, struct error *e);
+
+	/** Looks whether the plan can be carried out on this node: master, binaries. Changes nothing. Fills what `made`
+	 * must say before the start. */
+	int (*inspect)(struct attachment *a, struct run *run, struct error *e);
+
+	/** Makes what does not depend on other attachments; may leave programs running for finish. */
+	int (*start)(struct attachment *a, struct run *run, struct error *e);
+
+	/** Completes it; the attachments before this one are complete. Sets .result. */
+	int (*finish)(struct attachment *a, struct run *run, struct error *e);
+
+	/** Whether start may run while the default network is under way. */
+	bool independent;
+
+	/** The one way down, for a failed ADD, DEL and GC: goes by .made and .conf alone; what is gone is success. */
+	int (*del_start)(struct attachment *a, struct run *run, struct error *e);
+	int (*del_finish)(struct attachment *a, struct run *run, struct error *e);
+
+	/** Compares kernel, store and what was recorded; calls CHECK of other programs. */
+	int (*check)(struct attachment *a, struct run *run, struct error *e);
+
+	/** Adds the kind's own members to the plan that people read. */
+	void (*describe)(const struct attachment *a, cJSON *out);
+
+	/** Frees .private. */
+	void (*free)(struct attachment *a);
+};
+
+extern const struct attachment_ops attach_exec;
+extern const struct attachment_ops attach_macvlan;
+
+/** A new attachment of a delegate's configuration (copied), with the kind that serves it. */
+struct attachment *attachment_new(const cJSON *conf, unsigned int index, const char *ifname);
+
+void attachment_free(struct attachment *a);
+
+DEFINE_CLEANUP(struct attachment, attachment_free)
+#define cleanup_attachment CLEANUP(attachment_free_cleanup)

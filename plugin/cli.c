@@ -1,0 +1,225 @@
+#include "plugin/cli.h"
+
+#include "plugin/base/file.h"
+#include "plugin/cli_conf.h"
+#include "plugin/cli_ip.h"
+#include "plugin/plan.h"
+
+#include <errno.h>
+#include <getopt.h>
+#include <string.h>
+
+static const char help[] =
+	"lamina " LAMINA_VERSION ": one interface per network layer for every pod, with addresses that stay\n"
+	"\n"
+	"A container runtime calls it as a CNI plugin (CNI_COMMAND set). For people:\n"
+	"\n"
+	"  lamina plan FILE [--annotation KEY=VALUE ...] [--json]\n"
+	"                      what an ADD with this configuration would make, or the error; changes nothing\n"
+	"  lamina ip ls [--json]\n"
+	"                      every address of this node's pods, and what is kept for a namespace\n"
+	"  lamina ip show ADDR [--json]\n"
+	"                      one of them\n"
+	"  lamina ip release ADDR [--force]\n"
+	"                      free it, and what is kept with it; refused while its pod lives, unless forced\n"
+	"  lamina --version, lamina --help\n"
+	"\n"
+	"  --conf FILE         for ip: the configuration that says where the addresses are kept; without it the\n"
+	"                      first one of lamina or multus in /etc/cni/net.d\n"
+	"\n"
+	"Exit status: 0 done, 1 failed, 2 wrong call, 3 no such address.\n"
+	"LAMINA_TRACE=1 shows on stderr where the time of a call goes.\n";
+
+struct options {
+	bool json, force;
+	const char *conf;
+	cJSON *annotations; /* owned */
+	char **arguments;   /* behind the options */
+	int count;
+};
+
+static int wrong_call(struct error *e, const char *what)
+{
+	error_set(e, -EINVAL, ERROR_ENVIRONMENT, "%s (lamina --help)", what);
+	return 2;
+}
+
+static bool add_annotation(struct options *options, const char *pair)
+{
+	const char *value = strchr(pair, '=');
+
+	if (!value || value == pair)
+		return false;
+
+	cleanup_free char *key = format_text("%.*s", (int)(value - pair), pair);
+
+	cJSON_AddItemToObject(options->annotations, key, cJSON_CreateString(value + 1));
+	return true;
+}
+
+static int read_options(int argc, char *argv[], struct options *options, struct error *e)
+{
+	static const struct option known[] = {
+		{"json", no_argument, NULL, 'j'},
+		{"force", no_argument, NULL, 'f'},
+		{"conf", required_argument, NULL, 'c'},
+		{"annotation", required_argument, NULL, 'a'},
+		{NULL, 0, NULL, 0},
+	};
+	int option;
+
+	opterr = 0;
+	while ((option = getopt_long(argc, argv, "", known, NULL)) != -1) {
+		switch (option) {
+		case 'j':
+			options->json = true;
+			break;
+		case 'f':
+			options->force = true;
+			break;
+		case 'c':
+			options->conf = optarg;
+			break;
+		case 'a':
+			if (!add_annotation(options, optarg))
+				return wrong_call(e, "--annotation wants KEY=VALUE");
+			break;
+		default:
+			return wrong_call(e, "unknown option, or one without its value");
+		}
+	}
+	options->arguments = argv + optind;
+	options->count = argc - optind;
+	return 0;
+}
+
+static void print_attachment(FILE *out, const cJSON *attachment)
+{
+	const cJSON *member, *item;
+
+	fprintf(out, "%s\n", json_text(attachment, "interface"));
+	cJSON_ArrayForEach(member, attachment)
+	{
+		if (strcmp(member->string, "interface") == 0)
+			continue;
+		fprintf(out, "  %-8s", member->string);
+		if (cJSON_IsString(member))
+			fprintf(out, " %s", member->valuestring);
+		cJSON_ArrayForEach(item, member)
+		{
+			fprintf(out, " %s", item->valuestring);
+		}
+		fputc('\n', out);
+	}
+}
+
+static int plan_file(const char *path, const struct options *options, FILE *out, struct error *e)
+{
+	cleanup_json cJSON *conf = NULL;
+	cleanup_config struct config config = {0};
+	cleanup_plan struct plan plan = {0};
+
+	if (cli_conf_read(path, &conf, e) < 0)
+		return 1;
+	if (options->annotations->child) {
+		cJSON *runtime_config = cJSON_CreateObject();
+
+		json_put(runtime_config, ANNOTATIONS_CAPABILITY, json_copy(options->annotations));
+		json_put(conf, "runtimeConfig", runtime_config);
+	}
+
+	const char *network = json_text(conf, "name"), *version = json_text(conf, "cniVersion");
+	const struct request request = {
+		.verb = VERB_ADD,
+		.command = "ADD",
+		.container_id = "plan",
+		.netns = "",
+		.ifname = "eth0",
+		.args = "",
+		.path = "",
+		.conf = conf,
+		.network = network ? network : "",
+		.version = version && *version ? version : "0.1.0",
+	};
+
+	if (config_read(conf, false, &config, e) < 0 || plan_build(&plan, &request, &config, e) < 0)
+		return 1;
+
+	cleanup_json cJSON *described = plan_describe(&plan);
+	const cJSON *attachment;
+
+	if (options->json) {
+		cleanup_free char *text = json_print(described);
+
+		fprintf(out, "%s\n", text);
+		return 0;
+	}
+	cJSON_ArrayForEach(attachment, described)
+	{
+		print_attachment(out, attachment);
+	}
+	return 0;
+}
+
+static int run_ip(const struct options *options, FILE *out, struct error *e)
+{
+	const char *verb = options->count > 1 ? options->arguments[1] : "";
+	const struct cli_ip_options ip = {
+		.conf = options->conf,
+		.address = options->count > 2 ? options->arguments[2] : NULL,
+		.json = options->json,
+		.force = options->force,
+	};
+
+	if (strcmp(verb, "ls") == 0 && options->count == 2)
+		return cli_ip_list(&ip, out, e);
+	if (options->count != 3)
+		return wrong_call(e, "ip wants ls, show ADDR or release ADDR");
+	if (strcmp(verb, "show") == 0)
+		return cli_ip_show(&ip, out, e);
+	if (strcmp(verb, "release") == 0)
+		return cli_ip_release(&ip, out, e);
+	return wrong_call(e, "ip wants ls, show ADDR or release ADDR");
+}
+
+static int dispatch(const struct options *options, FILE *out, struct error *e)
+{
+	const char *command = options->count > 0 ? options->arguments[0] : "";
+
+	if (strcmp(command, "plan") == 0) {
+		if (options->count != 2)
+			return wrong_call(e, "plan wants one configuration file");
+		return plan_file(options->arguments[1], options, out, e);
+	}
+	if (strcmp(command, "ip") == 0)
+		return run_ip(options, out, e);
+	return wrong_call(e, "unknown command");
+}
+
+int cli_run(int argc, char *argv[], char **ret, struct error *e)
+{
+	struct options options = {.annotations = cJSON_CreateObject()};
+	cleanup_json cJSON *owned = options.annotations;
+	size_t length = 0;
+
+	if (strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0 || strcmp(argv[1], "help") == 0) {
+		*ret = copy_text(help);
+		return 0;
+	}
+	if (strcmp(argv[1], "--version") == 0) {
+		*ret = copy_text("lamina " LAMINA_VERSION "\n");
+		return 0;
+	}
+	if (read_options(argc, argv, &options, e) != 0)
+		return 2;
+
+	FILE *out = open_memstream(ret, &length);
+
+	if (!out)
+		abort();
+
+	int status = dispatch(&options, out, e);
+
+	fclose(out);
+	return status;
+}

@@ -1,0 +1,162 @@
+#include "plugin/config.h"
+
+#include "plugin/base/file.h"
+
+#include <errno.h>
+#include <string.h>
+
+#define DEFAULTS_FILE "/etc/lamina/defaults.json"
+#define MAX_DELEGATES 16
+
+static const struct config built_in = {
+	.cni_dir = "/var/lib/cni/multus",
+	.bin_dir = "/opt/cni/bin",
+	.data_dir = "/run/lamina",
+	.timeout = 60,
+	.reuse_delay = 60,
+};
+
+/* Ours, in the plugin's configuration or, for the whole node, in the defaults. */
+static const struct json_field own_keys[] = {
+	{"cniDir", JSON_STRING, offsetof(struct config, cni_dir), false},
+	{"binDir", JSON_STRING, offsetof(struct config, bin_dir), false},
+	{"dataDir", JSON_STRING, offsetof(struct config, data_dir), false},
+	{"nodeName", JSON_STRING, offsetof(struct config, node), false},
+	{"cluster", JSON_STRING, offsetof(struct config, cluster), false},
+	{"timeout", JSON_INTEGER, offsetof(struct config, timeout), false},
+	{"reuseDelay", JSON_INTEGER, offsetof(struct config, reuse_delay), false},
+	{.key = NULL},
+};
+
+static const struct json_field plugin_keys[] = {
+	{"delegates", JSON_ARRAY, offsetof(struct config, delegates), false},
+	{"runtimeConfig", JSON_OBJECT, offsetof(struct config, runtime_config), false},
+	{.key = NULL},
+};
+
+/* Keys of multus that change what a pod gets. To ignore one would start pods without a network that they were promised.
+ */
+static const char *const unserved[] = {"kubeconfig", "clusterNetwork", "defaultNetworks", "auxiliaryCNIChainName"};
+
+bool config_is_own_type(const char *type)
+{
+	static const char *const own[] = {"lamina", "multus-cni", "multus", "multus-shim"};
+
+	for (size_t i = 0; i < ARRAY_SIZE(own); i++) {
+		if (strcmp(type, own[i]) == 0)
+			return true;
+	}
+	return false;
+}
+
+static int read_defaults(struct config *config, struct error *e)
+{
+	cleanup_free char *text = NULL;
+	size_t length = 0;
+
+	if (file_read(DEFAULTS_FILE, 64 << 10, &text, &length, e) < 0) {
+		if (e->err != -ENOENT)
+			return e->err;
+		error_clear(e);
+		return 0;
+	}
+	if (json_parse(text, length, DEFAULTS_FILE, &config->defaults, e) < 0) {
+		e->code = ERROR_CONFIG;
+		return e->err;
+	}
+	if (json_read(config->defaults, "", own_keys, config, e) < 0)
+		return error_wrap(e, DEFAULTS_FILE);
+	return 0;
+}
+
+static int check_folder(const char *key, const char *value, struct error *e)
+{
+	if (value[0] != '/' || strlen(value) > 200)
+		return error_set(e, -EINVAL, ERROR_CONFIG,
+			"%s is \"%.220s\": it must be an absolute path of at most 200 characters", key, value);
+	return 0;
+}
+
+static int check_number(const char *key, int64_t value, int64_t least, int64_t most, struct error *e)
+{
+	if (value < least || value > most)
+		return error_set(e, -EINVAL, ERROR_CONFIG, "%s is %lld: it must be between %lld and %lld seconds", key,
+			(long long)value, (long long)least, (long long)most);
+	return 0;
+}
+
+static int check_name(const char *key, const char *value, struct error *e)
+{
+	if (value && (!request_is_name(value) || strlen(value) > 253))
+		return error_set(e, -EINVAL, ERROR_CONFIG,
+			"%s is \"%.260s\": it must be a name of letters, digits, '.', '-' and '_'", key, value);
+	return 0;
+}
+
+static int check_delegates(const cJSON *conf, const struct config *config, struct error *e)
+{
+	const char *type = json_text(conf, "type");
+	int count = cJSON_GetArraySize(config->delegates);
+
+	if (!type || !config_is_own_type(type) || strcmp(type, "multus-shim") == 0)
+		return error_set(e, -EINVAL, ERROR_CONFIG, "type is %.64s: it must be lamina, multus-cni or multus",
+			type ? type : "missing");
+	for (size_t i = 0; i < ARRAY_SIZE(unserved); i++) {
+		if (json_get(conf, unserved[i]))
+			return error_set(e, -EINVAL, ERROR_CONFIG,
+				"%s is not supported by this version: list the networks in delegates and remove the "
+				"key",
+				unserved[i]);
+	}
+	if (count == 0)
+		return error_set(e, -EINVAL, ERROR_CONFIG,
+			"delegates is missing or empty: it must list the pod's networks, the default one first");
+	if (count > MAX_DELEGATES)
+		return error_set(e, -EINVAL, ERROR_CONFIG, "delegates has %d elements: at most %d are served", count,
+			MAX_DELEGATES);
+	return 0;
+}
+
+int config_read(const cJSON *conf, bool as_ipam, struct config *ret, struct error *e)
+{
+	*ret = built_in;
+	if (read_defaults(ret, e) < 0 || json_read(conf, "", own_keys, ret, e) < 0 ||
+		json_read(conf, "", plugin_keys, ret, e) < 0)
+		return e->err;
+	if (check_folder("cniDir", ret->cni_dir, e) < 0 || check_folder("binDir", ret->bin_dir, e) < 0 ||
+		check_folder("dataDir", ret->data_dir, e) < 0 || check_number("timeout", ret->timeout, 1, 600, e) < 0 ||
+		check_number("reuseDelay", ret->reuse_delay, 0, 86400, e) < 0 ||
+		check_name("nodeName", ret->node, e) < 0 || check_name("cluster", ret->cluster, e) < 0)
+		return e->err;
+
+	ret->declares_annotations = cJSON_IsTrue(json_dig(conf, "capabilities", ANNOTATIONS_CAPABILITY, NULL));
+	if (as_ipam) {
+		ret->delegates = NULL;
+		return 0;
+	}
+	return check_delegates(conf, ret, e);
+}
+
+void config_read_folders(const cJSON *conf, struct config *ret)
+{
+	cleanup_error struct error ignored = {0};
+	const struct {
+		const char *key;
+		const char **folder;
+	} folders[] = {{"cniDir", &ret->cni_dir}, {"binDir", &ret->bin_dir}, {"dataDir", &ret->data_dir}};
+
+	*ret = built_in;
+	read_defaults(ret, &ignored);
+	for (size_t i = 0; i < ARRAY_SIZE(folders); i++) {
+		const char *value = json_text(conf, folders[i].key);
+
+		if (value && check_folder(folders[i].key, value, &ignored) == 0)
+			*folders[i].folder = value;
+	}
+}
+
+void config_clear(struct config *config)
+{
+	cJSON_Delete(config->defaults);
+	*config = (struct config){0};
+}

@@ -1,0 +1,42 @@
+/* lamina's own configuration: multus's keys and ours. What stands in `delegates` is read by the plan. */
+#pragma once
+
+#include "plugin/request.h"
+
+#include <stdint.h>
+
+/** Strings are borrowed from the request's configuration or from .defaults. */
+struct config {
+	const char *cni_dir;         /* state: /var/lib/cni/multus */
+	const char *bin_dir;         /* looked in before CNI_PATH: /opt/cni/bin */
+	const char *data_dir;        /* the embedded store: /run/lamina */
+	const char *node;            /* nodeName; NULL: the host's name is taken */
+	const char *cluster;         /* NULL: not named */
+	int64_t timeout;             /* seconds for an ADD, 1-600, default 60 */
+	int64_t reuse_delay;         /* seconds, default 60 */
+	const cJSON *delegates;      /* array; NULL as the kube-ipam plugin */
+	const cJSON *runtime_config; /* NULL when absent */
+	bool declares_annotations;   /* capabilities["io.kubernetes.cri.pod-annotations"] is true */
+	cJSON *defaults;             /* owned: /etc/lamina/defaults.json */
+};
+
+/** The capability through which a runtime hands over the pod's annotations (containerd >= 1.5, CRI-O >= 1.29). */
+#define ANNOTATIONS_CAPABILITY "io.kubernetes.cri.pod-annotations"
+
+/** Whether a plugin type is one of our own names: lamina, multus-cni, multus (and multus-shim, which no delegate may
+ * be). */
+bool config_is_own_type(const char *type);
+
+/**
+ * Reads the configuration of a request; conf must outlive *ret. as_ipam: it is another plugin's, of which we are the
+ * IPAM (no delegates). Keys of ours that are absent come from /etc/lamina/defaults.json when that exists. Errors are
+ * ERROR_CONFIG and name the key path. config_clear is needed after failure too.
+ */
+int config_read(const cJSON *conf, bool as_ipam, struct config *ret, struct error *e);
+
+/** What a DEL needs to find its record: the folders, with defaults in place of values that cannot be read. Never fails.
+ */
+void config_read_folders(const cJSON *conf, struct config *ret);
+
+void config_clear(struct config *config);
+#define cleanup_config CLEANUP(config_clear)

@@ -1,0 +1,25 @@
+/* What a CNI result says about one interface, put into the kernel: addresses, routes, and the table that its own
+ * default route lives in. */
+#pragma once
+
+#include "plugin/attachment.h"
+
+/**
+ * Puts the result's ips on the link, sets it up and announces them: one gratuitous ARP per IPv4 address (by the kernel,
+ * arp_notify), one unsolicited neighbour advertisement per IPv6 address. In this order, since the kernel announces only
+ * what is there when the link goes up.
+ */
+int interface_configure(const struct attachment *a, struct run *run, const cJSON *result, struct error *e);
+
+/**
+ * Installs the result's routes. The default network's all go into the main table. Of any other, a default route does
+ * not: it goes into table made.table, with a copy of the connected and of its other routes of that family, and rules
+ * lead there what comes from its addresses or their subnet. made.rules says so.
+ */
+int interface_route(struct attachment *a, struct run *run, const cJSON *result, struct error *e);
+
+/** Removes the rules. Absent is success. */
+int interface_unroute(struct attachment *a, struct run *run, struct error *e);
+
+/** Whether all addresses, routes and rules are there. ERROR_IO names what is missing. */
+int interface_check(const struct attachment *a, struct run *run, const cJSON *result, struct error *e);

@@ -1,0 +1,42 @@
+/*
+ * Addresses held by this node's pods: claimed, taken over from holders that are gone, released. The only place that
+ * decides whether somebody else's address may be taken; the store only says who has it.
+ */
+#pragma once
+
+#include "plugin/attachment.h"
+
+/** What is claimed, and for which interface. */
+struct lease_request {
+	const char *network; /* the delegate's name */
+	const char *ifname;
+	const struct ipam_config *config;
+	const struct ip_addr *fixed; /* fixed_count 0: one dynamic address of each range set */
+	size_t fixed_count;
+};
+
+/** Fills made's lease fields with the record that a claim will write, so that it can be recorded before. Changes
+ * nothing. */
+int lease_prepare(const struct lease_request *request, const struct run *run, struct made *made, struct error *e);
+
+/**
+ * Claims. made.addrs is set, made.lease is MADE_DONE. Holders whose namespace is gone give way, and so does an older
+ * sandbox of the same pod (its link is deleted first). Held by anybody else, or full: ERROR_TRY_AGAIN, naming holder or
+ * range and the way out.
+ */
+int lease_claim(const struct lease_request *request, struct run *run, struct made *made, struct error *e);
+
+/** Releases what made says. Nothing there, or already another's, is success. made.lease becomes MADE_NOTHING. */
+int lease_release(const char *ifname, struct run *run, struct made *made, struct error *e);
+
+/** Whether the store still has every address of made with exactly its value; ERROR_IO names one that it has not. */
+int lease_check(const char *ifname, struct run *run, const struct made *made, struct error *e);
+
+/**
+ * Opens run->store when it is not open yet. A claims file that is not there is made from the records of this node's
+ * pods.
+ */
+int lease_open_store(struct run *run, struct error *e);
+
+/** Whether the holder of an entry is gone: its namespace, by the entry's sandbox text. */
+bool lease_holder_is_gone(const struct store_entry *entry, const struct run *run);

@@ -1,0 +1,23 @@
+/* The record of lamina as the stand-alone IPAM plugin `kube-ipam`: <cniDir>/lease/<container ID>.<ifname>. */
+#pragma once
+
+#include "plugin/attachment.h"
+#include "plugin/sandbox.h"
+
+struct lease_file {
+	char *container_id, *ifname;
+	struct sandbox sandbox;
+	struct made made;
+};
+
+/** Its path. Owned by the caller. */
+char *lease_file_path(const struct run *run);
+
+/** Writes it; done as in state_save. */
+int lease_file_write(const struct made *made, bool done, const struct run *run, struct error *e);
+
+/** Absent: -ENOENT. Damaged: -EBADMSG. Cleared with lease_file_clear. */
+int lease_file_read(const char *path, struct lease_file *ret, struct error *e);
+
+void lease_file_clear(struct lease_file *file);
+#define cleanup_lease_file CLEANUP(lease_file_clear)

@@ -1,0 +1,287 @@
+#include "plugin/plan.h"
+
+#include "netlink/link.h"
+#include "plugin/addressing.h"
+#include "plugin/base/fault.h"
+#include "plugin/base/log.h"
+
+#include <errno.h>
+#include <string.h>
+
+/* The first that serves a configuration makes it; attach_exec serves everything. */
+static const struct attachment_ops *const kinds[] = {&attach_macvlan, &attach_exec};
+
+struct attachment *attachment_new(const cJSON *conf, unsigned int index, const char *ifname)
+{
+	struct attachment *a = allocate(1, sizeof(*a));
+	const char *name = json_text(conf, "name");
+
+	for (size_t i = 0; i < ARRAY_SIZE(kinds) && !a->ops; i++) {
+		if (kinds[i]->serves(conf))
+			a->ops = kinds[i];
+	}
+	a->index = index;
+	a->path = format_text("delegates[%u]", index);
+	/* It becomes part of file names: what no network may be called is nobody's. */
+	a->network = copy_text(name && request_is_name(name) ? name : "");
+	a->conf = json_copy(conf);
+	if (index == 0)
+		snprintf(a->ifname, sizeof(a->ifname), "%s", ifname);
+	else
+		snprintf(a->ifname, sizeof(a->ifname), "net%u", index);
+	return a;
+}
+
+void attachment_free(struct attachment *a)
+{
+	if (a->ops->free)
+		a->ops->free(a);
+	free(a->path);
+	free(a->network);
+	made_clear(&a->made);
+	cJSON_Delete(a->conf);
+	cJSON_Delete(a->result);
+	free(a);
+}
+
+void plan_append(struct plan *plan, struct attachment *a)
+{
+	plan->attachments = reallocate(plan->attachments, plan->count + 1, sizeof(*plan->attachments));
+	plan->attachments[plan->count++] = a;
+}
+
+void plan_assume(struct plan *plan, const struct request *request, const struct config *config)
+{
+	const cJSON *delegate;
+	unsigned int index = 0;
+
+	cJSON_ArrayForEach(delegate, config->delegates)
+	{
+		if (cJSON_IsObject(delegate))
+			plan_append(plan, attachment_new(delegate, index, request->ifname));
+		index++;
+	}
+}
+
+static int check_ifnames(const struct plan *plan, struct error *e)
+{
+	for (size_t i = 1; i < plan->count; i++) {
+		if (strcmp(plan->attachments[i]->ifname, plan->attachments[0]->ifname) == 0)
+			return error_set(e, -EINVAL, ERROR_ENVIRONMENT,
+				"CNI_IFNAME is %s, which %s needs for itself: choose another name",
+				plan->attachments[0]->ifname, plan->attachments[i]->path);
+	}
+	return 0;
+}
+
+/* Two delegates of one name would share their cache files and claims. */
+static int check_networks(const struct plan *plan, struct error *e)
+{
+	for (size_t i = 1; i < plan->count; i++) {
+		for (size_t j = 0; j < i; j++) {
+			if (strcmp(plan->attachments[i]->network, plan->attachments[j]->network) == 0)
+				return error_set(e, -EINVAL, ERROR_CONFIG,
+					"%s.name is \"%s\", the name of %s: each network needs its own",
+					plan->attachments[i]->path, plan->attachments[i]->network,
+					plan->attachments[j]->path);
+		}
+	}
+	return 0;
+}
+
+/* Whether an attachment's addresses are claimed here, so that an address that the pod asks for may be meant for it. */
+static bool claims(const struct attachment *a)
+{
+	return a->ops->offer && addressing_is_own(a->conf);
+}
+
+static int place(
+	const struct plan *plan, const struct annotations *annotations, const struct wanted *wanted, struct error *e)
+{
+	bool taken = false, foreign = false;
+
+	for (size_t i = 0; i < plan->count && !taken; i++) {
+		struct attachment *a = plan->attachments[i];
+
+		if (!claims(a))
+			foreign = true;
+		else if (a->ops->offer(a, annotations, &wanted->addr, wanted->source, &taken, e) < 0)
+			return e->err;
+	}
+	if (taken || (wanted->elsewhere && foreign))
+		return 0;
+	return error_set(e, -EINVAL, ERROR_CONFIG, "%s is %s: no network of this node has a subnet that holds it",
+		wanted->source, ip_text(&wanted->addr).s);
+}
+
+static int place_addresses(
+	const struct plan *plan, const struct request *request, const struct config *config, struct error *e)
+{
+	struct annotations annotations;
+	bool any = false;
+
+	for (size_t i = 0; i < plan->count; i++)
+		any |= claims(plan->attachments[i]);
+	if (!any)
+		return 0;
+	if (annotations_read(request, config, &annotations, e) < 0)
+		return e->err;
+	for (size_t i = 0; i < plan->count && !annotations.from_annotation; i++) {
+		const struct attachment *a = plan->attachments[i];
+
+		if (claims(a) && annotations_add_list(&annotations, json_dig(a->conf, "args", "cni", "ips", NULL),
+					 "args.cni.ips", false, e) < 0)
+			return error_wrap(e, "%s", a->path);
+	}
+	for (size_t i = 0; i < annotations.count; i++) {
+		if (place(plan, &annotations, &annotations.wanted[i], e) < 0)
+			return e->err;
+	}
+	return 0;
+}
+
+int plan_build(struct plan *plan, const struct request *request, const struct config *config, struct error *e)
+{
+	const cJSON *delegate;
+	unsigned int index = 0;
+
+	cJSON_ArrayForEach(delegate, config->delegates)
+	{
+		if (!cJSON_IsObject(delegate))
+			return error_set(e, -EINVAL, ERROR_CONFIG, "delegates[%u] is not an object", index);
+
+		struct attachment *a = attachment_new(delegate, index++, request->ifname);
+
+		plan_append(plan, a);
+		if (a->ops->plan(a, request, config, e) < 0)
+			return e->err;
+	}
+	if (check_ifnames(plan, e) < 0 || check_networks(plan, e) < 0)
+		return e->err;
+	return place_addresses(plan, request, config, e);
+}
+
+static int check_name_free(const struct attachment *a, struct run *run, struct error *e)
+{
+	struct link_info link;
+
+	if (link_get(run->pod, a->ifname, &link, e) == 0)
+		return error_set(e, -EEXIST, ERROR_ENVIRONMENT,
+			"interface %s exists in %s already: it is left as it is", a->ifname, run->netns_path);
+	if (e->err != -ENODEV)
+		return e->err;
+	error_clear(e);
+	return 0;
+}
+
+int plan_inspect(struct plan *plan, struct run *run, struct error *e)
+{
+	for (size_t i = 0; i < plan->count; i++) {
+		struct attachment *a = plan->attachments[i];
+
+		if (check_name_free(a, run, e) < 0 || a->ops->inspect(a, run, e) < 0)
+			return e->err;
+	}
+	return 0;
+}
+
+int plan_make(struct plan *plan, struct run *run, struct error *e)
+{
+	for (size_t i = 0; i < plan->count; i++) {
+		struct attachment *a = plan->attachments[i];
+
+		if ((i == 0 || a->ops->independent) && a->ops->start(a, run, e) < 0)
+			return e->err;
+	}
+	trace_step("independent attachments made");
+	if (fault_point("started") < 0)
+		return error_set(e, -EIO, ERROR_IO, "fault: started");
+	for (size_t i = 0; i < plan->count; i++) {
+		struct attachment *a = plan->attachments[i];
+
+		if (i > 0 && !a->ops->independent && a->ops->start(a, run, e) < 0)
+			return e->err;
+		if (a->ops->finish(a, run, e) < 0)
+			return e->err;
+		trace_step(a->ifname);
+	}
+	return 0;
+}
+
+static void note(bool *failed, struct error *first, struct error *now)
+{
+	if (!now->err)
+		return;
+	*failed = true;
+	log_write(LOG_WARNING, "%s", now->message);
+	error_keep_first(first, now);
+}
+
+static void start_down(struct plan *plan, struct run *run, bool *failed, struct error *e)
+{
+	for (int programs = 1; programs >= 0; programs--) {
+		for (size_t i = plan->count; i-- > 0;) {
+			struct attachment *a = plan->attachments[i];
+			cleanup_error struct error now = {0};
+
+			if (!a->ops->independent == programs && a->ops->del_start(a, run, &now) < 0)
+				note(&failed[i], e, &now);
+		}
+	}
+}
+
+/* A failure shows in del_finish too, which looks whether its link is gone before it releases an address. */
+static void delete_links(struct run *run, struct error *e)
+{
+	cleanup_error struct error now = {0};
+	bool failed = false;
+
+	if (run->pod && run->doomed_count > 0 && link_delete_all(run->pod, run->doomed, run->doomed_count, &now) < 0)
+		note(&failed, e, &now);
+	run->doomed_count = 0;
+}
+
+int plan_unmake(struct plan *plan, struct run *run, bool *done, struct error *e)
+{
+	cleanup_free bool *failed = allocate(plan->count, sizeof(*failed));
+
+	start_down(plan, run, failed, e);
+	delete_links(run, e);
+	trace_step("links deleted");
+	for (size_t i = plan->count; i-- > 0;) {
+		struct attachment *a = plan->attachments[i];
+		cleanup_error struct error now = {0};
+
+		if (!failed[i] && a->ops->del_finish(a, run, &now) < 0)
+			note(&failed[i], e, &now);
+		done[i] = !failed[i];
+	}
+	return e->err;
+}
+
+cJSON *plan_describe(const struct plan *plan)
+{
+	cJSON *list = cJSON_CreateArray();
+
+	for (size_t i = 0; i < plan->count; i++) {
+		const struct attachment *a = plan->attachments[i];
+		const char *type = json_text(a->conf, "type");
+		cJSON *out = cJSON_CreateObject();
+
+		json_put_text(out, "interface", a->ifname);
+		json_put_text(out, "network", a->network);
+		json_put_text(out, "type", type ? type : "list");
+		json_put_text(out, "kind", a->ops->kind);
+		a->ops->describe(a, out);
+		cJSON_AddItemToArray(list, out);
+	}
+	return list;
+}
+
+void plan_clear(struct plan *plan)
+{
+	for (size_t i = 0; i < plan->count; i++)
+		attachment_free(plan->attachments[i]);
+	free(plan->attachments);
+	*plan = (struct plan){0};
+}

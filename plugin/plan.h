@@ -1,0 +1,42 @@
+/* The attachments of one pod: which there are, that all of them can be made, and that all of them are taken down. */
+#pragma once
+
+#include "plugin/attachment.h"
+
+struct plan {
+	struct attachment **attachments;
+	size_t count;
+};
+
+/**
+ * The plan of a configuration: one attachment a delegate, interface names given, every value validated, each address
+ * that the pod asked for placed. No kernel, no files. Errors are ERROR_CONFIG. plan_clear is needed after failure too.
+ */
+int plan_build(struct plan *plan, const struct request *request, const struct config *config, struct error *e);
+
+/** The attachments of a configuration without validation, for a DEL that finds no record. Elements that are not objects
+ * are skipped. */
+void plan_assume(struct plan *plan, const struct request *request, const struct config *config);
+
+/** Puts an attachment at the end; takes ownership. */
+void plan_append(struct plan *plan, struct attachment *a);
+
+/** Whether the plan can be carried out here and now: names free, masters there, binaries found. Changes nothing. */
+int plan_inspect(struct plan *plan, struct run *run, struct error *e);
+
+/** Makes all attachments: the default network's programs run while independent ones are made. Stops at the first error;
+ * nothing is undone. */
+int plan_make(struct plan *plan, struct run *run, struct error *e);
+
+/**
+ * Takes all down: exec'd ones are started first, links are deleted in one message while they run, then everything is
+ * awaited and released, newest first. Goes on past errors; done[i] says for each attachment whether nothing of it is
+ * left. Returns the first error.
+ */
+int plan_unmake(struct plan *plan, struct run *run, bool *done, struct error *e);
+
+/** The plan for people and programs ("lamina plan"). Owned by the caller. */
+cJSON *plan_describe(const struct plan *plan);
+
+void plan_clear(struct plan *plan);
+#define cleanup_plan CLEANUP(plan_clear)

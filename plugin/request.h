@@ -1,0 +1,43 @@
+/* What the runtime asks for: the environment and the configuration on stdin, checked as the reference's skel checks
+ * them. */
+#pragma once
+
+#include "plugin/base/json.h"
+
+#include <stdbool.h>
+
+enum verb { VERB_ADD, VERB_DEL, VERB_CHECK, VERB_GC, VERB_STATUS, VERB_VERSION };
+
+/** CNI_ARGS as the kubelet's runtimes and people fill it. Owned strings, NULL when absent or empty. */
+struct request_args {
+	char *ns, *pod, *uid; /* K8S_POD_NAMESPACE, K8S_POD_NAME, K8S_POD_UID */
+	char *ip;             /* IP: comma list */
+	char *mac;            /* MAC */
+};
+
+/** Environment strings are borrowed and never NULL ("" when absent); the rest is owned. */
+struct request {
+	enum verb verb;
+	const char *command, *container_id, *netns, *ifname, *args, *path;
+	bool netns_override; /* CNI_NETNS_OVERRIDE: our own namespace is meant */
+	struct request_args pod;
+	cJSON *conf;         /* NULL for VERSION with anything but JSON on stdin */
+	const char *network; /* conf's name */
+	const char *version; /* conf's cniVersion, "0.1.0" when absent */
+};
+
+/**
+ * Reads and validates one request, in the order of skel (reference cni.md 2): an invalid variable, missing ones, stdin,
+ * the name, the verb, the version. Texts and codes are skel's. request_clear is needed after failure too: .version is
+ * then what an error should state, where it was readable.
+ */
+int request_read(struct request *ret, int stdin_fd, struct error *e);
+
+void request_clear(struct request *request);
+#define cleanup_request CLEANUP(request_clear)
+
+/** Whether it is a container ID or network name as the specification wants it: [a-zA-Z0-9][a-zA-Z0-9_.-]* */
+bool request_is_name(const char *text);
+
+/** Whether it can be an interface's name; the reason, when not, is ERROR_ENVIRONMENT in skel's words. */
+int request_check_ifname(const char *ifname, struct error *e);

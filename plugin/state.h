@@ -1,0 +1,37 @@
+/*
+ * What lamina remembers of a container, in multus's files, so that either can take over from the other with pods
+ * running: <cniDir>/<container ID>, an array with one element a delegate in which the key `lamina` is ours, and
+ * <cniDir>/results/<network>-<container ID>-<ifname>, libcni's cache of what a delegate answered.
+ */
+#pragma once
+
+#include "plugin/plan.h"
+#include "plugin/sandbox.h"
+
+/** The elements of one ADD: those of (container ID, CNI_IFNAME). */
+struct record {
+	bool done; /* the ADD was completed */
+	bool ours; /* written by lamina; false: by multus */
+	struct sandbox sandbox;
+	char *network;    /* the outer network's name */
+	struct plan plan; /* attachments with .made and, from results/, .result */
+};
+
+/**
+ * Writes the record: done false before the first step (whatever the attachments may make is intended), true behind the
+ * last. Elements of other CNI_IFNAMEs of the container are kept. Then .netns... are run's.
+ */
+int state_save(const struct plan *plan, bool done, struct run *run, struct error *e);
+
+/**
+ * Reads the elements of (container, CNI_IFNAME); ifname NULL: of the whole container. None, or no file: -ENOENT. A file
+ * that cannot be read or parsed: -EBADMSG (ERROR_IO, what it is in .message). record_clear is needed after failure too.
+ */
+int state_load(const char *cni_dir, const char *container_id, const char *ifname, struct record *ret, struct error *e);
+
+/** Removes the elements of (container, CNI_IFNAME) whose done[] is true, and their results; with the last one the file.
+ */
+int state_strike(const struct plan *plan, const bool *done, struct run *run, struct error *e);
+
+void record_clear(struct record *record);
+#define cleanup_record CLEANUP(record_clear)

@@ -1,0 +1,245 @@
+#include "plugin/verbs.h"
+
+#include "delegate/exec.h"
+#include "delegate/result.h"
+#include "plugin/base/fault.h"
+#include "plugin/base/log.h"
+#include "plugin/results.h"
+#include "plugin/state.h"
+
+#include <errno.h>
+#include <string.h>
+
+/* Shares of the time that an ADD has (key `timeout`, 60 s): its rollback, and DEL and CHECK. */
+#define ROLLBACK_SHARE 4
+#define DEL_SHARE 2
+
+static int64_t share(const struct config *config, int64_t part)
+{
+	int64_t seconds = config->timeout / part;
+
+	return seconds > 0 ? seconds : 1;
+}
+
+/* An ADD for what is recorded already must leave the earlier one alone. */
+static int refuse_recorded(const struct request *request, const struct config *config, struct error *e)
+{
+	cleanup_record struct record record = {0};
+
+	if (state_load(config->cni_dir, request->container_id, request->ifname, &record, e) == -ENOENT) {
+		error_clear(e);
+		return 0;
+	}
+	if (e->err)
+		return error_wrap(e, "container %s has a record already, call DEL first", request->container_id);
+	return error_set(e, -EEXIST, ERROR_ENVIRONMENT,
+		"container %s has interface %s of network %s already: call DEL first", request->container_id,
+		request->ifname, record.network ? record.network : request->network);
+}
+
+/* The first error is what the runtime sees; what the way down says is logged there. */
+static void roll_back(struct plan *plan, struct run *run)
+{
+	cleanup_free bool *done = allocate(plan->count, sizeof(*done));
+	cleanup_error struct error down = {0};
+
+	trace_step("rolling back");
+	run_extend(run, share(run->config, ROLLBACK_SHARE));
+	plan_unmake(plan, run, done, &down);
+	error_clear(&down);
+	if (state_strike(plan, done, run, &down) < 0)
+		log_write(LOG_WARNING, "%s", down.message);
+}
+
+static int overall_result(const struct plan *plan, const struct request *request, cJSON **ret, struct error *e)
+{
+	const cJSON *prev = json_get(request->conf, "prevResult");
+	cleanup_json cJSON *merged = NULL;
+
+	if (!prev)
+		return result_convert(plan->attachments[0]->result, request->version, ret, e);
+	if (result_read(prev, request->version, &merged, e) < 0)
+		return error_wrap(e, "could not parse prevResult");
+	result_merge(merged, plan->attachments[0]->result);
+	return result_convert(merged, request->version, ret, e);
+}
+
+static int make_recorded(struct plan *plan, struct run *run, cJSON **ret, struct error *e)
+{
+	cleanup_json cJSON *result = NULL;
+
+	if (plan_make(plan, run, e) < 0)
+		return e->err;
+	for (size_t i = 0; i < plan->count; i++) {
+		if (results_save(plan->attachments[i], run, e) < 0)
+			return e->err;
+	}
+	/* Before the record says done: a version that cannot hold the result is an error that undoes all. */
+	if (overall_result(plan, run->request, &result, e) < 0 || state_save(plan, true, run, e) < 0)
+		return e->err;
+	*ret = steal_ptr(result);
+	return 0;
+}
+
+int verb_add(const struct request *request, cJSON **ret, struct error *e)
+{
+	cleanup_config struct config config = {0};
+	cleanup_plan struct plan plan = {0};
+	cleanup_run struct run run = {.netns_fd = -1};
+
+	if (config_read(request->conf, false, &config, e) < 0 || plan_build(&plan, request, &config, e) < 0)
+		return e->err;
+	trace_step("planned");
+	if (refuse_recorded(request, &config, e) < 0 || run_open(&run, request, &config, config.timeout, e) < 0 ||
+		run_enter(&run, request->netns, e) < 0 || plan_inspect(&plan, &run, e) < 0)
+		return e->err;
+	trace_step("inspected");
+	process_adopt_orphans();
+	if (state_save(&plan, false, &run, e) < 0)
+		return e->err;
+	trace_step("recorded");
+	if (fault_point("recorded") < 0)
+		error_set(e, -EIO, ERROR_IO, "fault: recorded");
+	if (e->err || make_recorded(&plan, &run, ret, e) < 0)
+		roll_back(&plan, &run);
+	return e->err;
+}
+
+/*
+ * The pod's namespace, if it is still the one that the record means: one that came later at the same path belongs to a
+ * successor. Not there, or no namespace: the links are gone with it.
+ */
+static int enter_recorded(struct run *run, const struct record *record, struct error *e)
+{
+	const char *path = *run->request->netns ? run->request->netns : record->sandbox.path;
+
+	if (!path || !*path)
+		return 0;
+	if (run_enter(run, path, e) < 0) {
+		if (e->code != ERROR_NO_NAMESPACE && (e->code != ERROR_NAMESPACE || run->netns_fd >= 0))
+			return e->err;
+		error_clear(e);
+		return 0;
+	}
+	if (record->ours && !sandbox_is(&record->sandbox, &run->sandbox)) {
+		nl_close(run->pod);
+		run->pod = NULL;
+	}
+	return 0;
+}
+
+/* What the configuration would have made: all of it may be there, and nobody knows under which MAC or record. */
+static void assume_all(struct plan *plan, const struct request *request, const struct config *config)
+{
+	plan_assume(plan, request, config);
+	for (size_t i = 0; i < plan->count; i++) {
+		plan->attachments[i]->made.exec = MADE_INTENDED;
+		plan->attachments[i]->made.link = MADE_INTENDED;
+		plan->attachments[i]->made.lease = MADE_INTENDED;
+	}
+}
+
+static int load_or_assume(const struct request *request, struct config *config, struct record *record, struct error *e)
+{
+	cleanup_error struct error broken = {0};
+
+	config_read_folders(request->conf, config);
+	if (state_load(config->cni_dir, request->container_id, request->ifname, record, e) == 0) {
+		/* The record has all that is needed; the configuration may be anything by now. */
+		config->runtime_config = json_get(request->conf, "runtimeConfig");
+		return 0;
+	}
+	if (e->err != -ENOENT && e->err != -EBADMSG)
+		return e->err;
+	if (e->err == -EBADMSG)
+		log_write(LOG_WARNING, "%s: going by the configuration", e->message);
+
+	/* A damaged record may be of an ADD that was killed: its programs must be awaited. */
+	const bool done = e->err == -ENOENT;
+
+	error_clear(e);
+	record_clear(record);
+	record->done = done;
+	config_clear(config);
+	if (config_read(request->conf, false, config, e) < 0)
+		return e->err;
+	assume_all(&record->plan, request, config);
+	return 0;
+}
+
+static int await_killed_add(
+	const struct request *request, const struct record *record, const struct run *run, struct error *e)
+{
+	size_t seen = 0;
+
+	if (record->done)
+		return 0;
+
+	/* Half of the time is for the way down itself. */
+	int64_t deadline = clock_now() + (run->deadline - clock_now()) / 2;
+
+	if (process_await_container(request->container_id, deadline, &seen, e) < 0)
+		return e->err;
+	trace_step("killed ADD awaited");
+	return 0;
+}
+
+int verb_del(const struct request *request, struct error *e)
+{
+	cleanup_config struct config config = {0};
+	cleanup_record struct record record = {0};
+	cleanup_run struct run run = {.netns_fd = -1};
+
+	if (load_or_assume(request, &config, &record, e) < 0)
+		return e->err;
+	if (run_open(&run, request, &config, share(&config, DEL_SHARE), e) < 0)
+		return e->err;
+	process_adopt_orphans();
+	if (await_killed_add(request, &record, &run, e) < 0 || enter_recorded(&run, &record, e) < 0)
+		return e->err;
+	trace_step("loaded");
+
+	cleanup_free bool *done = allocate(record.plan.count, sizeof(*done));
+	cleanup_error struct error strike = {0};
+
+	plan_unmake(&record.plan, &run, done, e);
+	state_strike(&record.plan, done, &run, &strike);
+	error_keep_first(e, &strike);
+	return e->err;
+}
+
+int verb_check(const struct request *request, struct error *e)
+{
+	cleanup_config struct config config = {0};
+	cleanup_record struct record record = {0};
+	cleanup_run struct run run = {.netns_fd = -1};
+
+	if (config_read(request->conf, false, &config, e) < 0)
+		return e->err;
+	if (!json_get(request->conf, "prevResult"))
+		return error_set(e, -EINVAL, ERROR_CONFIG, "required prevResult missing");
+	if (state_load(config.cni_dir, request->container_id, request->ifname, &record, e) < 0) {
+		if (e->err == -ENOENT)
+			return error_set(e, -ENOENT, ERROR_NO_NAMESPACE, "container %s has no recorded interface %s",
+				request->container_id, request->ifname);
+		return e->err;
+	}
+	if (!record.done)
+		return error_set(e, -EINVAL, ERROR_IO, "the ADD of container %s was never completed: call DEL",
+			request->container_id);
+	if (run_open(&run, request, &config, share(&config, DEL_SHARE), e) < 0 ||
+		run_enter(&run, request->netns, e) < 0)
+		return e->err;
+	if (record.ours && !sandbox_is(&record.sandbox, &run.sandbox))
+		return error_set(e, -EINVAL, ERROR_IO,
+			"%s is another namespace than the one that the record of container %s names", request->netns,
+			request->container_id);
+	process_adopt_orphans();
+	for (size_t i = 0; i < record.plan.count; i++) {
+		struct attachment *a = record.plan.attachments[i];
+
+		if (a->ops->check(a, &run, e) < 0)
+			return e->err;
+	}
+	return 0;
+}

@@ -1,0 +1,23 @@
+/* ADD, DEL and CHECK of the pod's whole plan. */
+#pragma once
+
+#include "plugin/request.h"
+
+/**
+ * Makes the pod's attachments: validates everything, records what is about to be made, makes it, records it. *ret is
+ * the default network's result in the request's version, owned by the caller. A failure takes down what was made and
+ * returns the first error; the pod, the node and the store are then as before.
+ */
+int verb_add(const struct request *request, cJSON **ret, struct error *e);
+
+/** Takes down what is recorded of (container, CNI_IFNAME), or, where nothing is, what the configuration would have
+ * made. Goes on past errors; done before is success. */
+int verb_del(const struct request *request, struct error *e);
+
+/** Compares what is recorded with the kernel and the store, and forwards to the delegates. */
+int verb_check(const struct request *request, struct error *e);
+
+/** The same three for lamina as the stand-alone IPAM plugin `kube-ipam`. */
+int ipam_add(const struct request *request, cJSON **ret, struct error *e);
+int ipam_del(const struct request *request, struct error *e);
+int ipam_check(const struct request *request, struct error *e);

@@ -1,0 +1,160 @@
+/* lamina as the IPAM plugin `kube-ipam` of somebody else's interface: leases without attachments. */
+#include "delegate/result.h"
+#include "plugin/addressing.h"
+#include "plugin/base/file.h"
+#include "plugin/base/log.h"
+#include "plugin/lease_file.h"
+#include "plugin/verbs.h"
+
+#include <errno.h>
+
+#define IPAM_SECONDS 30
+
+struct ipam_run {
+	struct config config;
+	struct addressing addressing;
+	struct run run;
+};
+
+static void ipam_run_clear(struct ipam_run *ipam)
+{
+	run_close(&ipam->run);
+	addressing_clear(&ipam->addressing);
+	config_clear(&ipam->config);
+}
+
+#define cleanup_ipam_run CLEANUP(ipam_run_clear)
+
+static int read_addressing(const struct request *request, struct ipam_run *ipam, struct error *e)
+{
+	if (addressing_read(request->conf, "", ipam->config.runtime_config, &ipam->addressing, e) < 0)
+		return e->err;
+	if (ipam->addressing.kind != ADDRESSING_LEASE)
+		return error_set(e, -EINVAL, ERROR_CONFIG, "ipam.type is %.64s: it must be " OWN_IPAM,
+			ipam->addressing.type ? ipam->addressing.type : "missing");
+	return 0;
+}
+
+static int place_wanted(const struct request *request, struct ipam_run *ipam, struct error *e)
+{
+	struct annotations annotations;
+
+	if (annotations_read(request, &ipam->config, &annotations, e) < 0)
+		return e->err;
+	for (size_t i = 0; i < annotations.count; i++) {
+		const struct wanted *wanted = &annotations.wanted[i];
+		bool taken = false;
+
+		if (addressing_offer(&ipam->addressing, &annotations, &wanted->addr, wanted->source, &taken, e) < 0)
+			return e->err;
+		if (!taken)
+			return error_set(e, -EINVAL, ERROR_CONFIG, "%s is %s: no subnet of network %s holds it",
+				wanted->source, ip_text(&wanted->addr).s, request->network);
+	}
+	return 0;
+}
+
+static int open_run(const struct request *request, struct ipam_run *ipam, struct error *e)
+{
+	return run_open(&ipam->run, request, &ipam->config, IPAM_SECONDS, e);
+}
+
+static void release(struct ipam_run *ipam, struct made *made)
+{
+	cleanup_error struct error down = {0};
+	cleanup_free char *path = lease_file_path(&ipam->run);
+
+	if (lease_release(ipam->run.request->ifname, &ipam->run, made, &down) < 0 || file_remove(path, &down) < 0)
+		log_write(LOG_WARNING, "%s", down.message);
+}
+
+static int claim(struct ipam_run *ipam, struct made *made, struct error *e)
+{
+	const struct request *request = ipam->run.request;
+	struct lease_request lease = addressing_lease(&ipam->addressing, request->network, request->ifname);
+
+	if (lease_prepare(&lease, &ipam->run, made, e) < 0 || lease_file_write(made, false, &ipam->run, e) < 0)
+		return e->err;
+	if (lease_claim(&lease, &ipam->run, made, e) < 0 || lease_file_write(made, true, &ipam->run, e) < 0) {
+		release(ipam, made);
+		return e->err;
+	}
+	return 0;
+}
+
+/* What a repeated ADD is told: the addresses that it has, if a complete record says so. */
+static bool recall(struct ipam_run *ipam, struct made *made)
+{
+	cleanup_free char *path = lease_file_path(&ipam->run);
+	cleanup_lease_file struct lease_file file = {0};
+	cleanup_error struct error ignored = {0};
+
+	if (lease_file_read(path, &file, &ignored) < 0 || file.made.lease != MADE_DONE)
+		return false;
+	*made = file.made;
+	file.made = (struct made){0};
+	return true;
+}
+
+int ipam_add(const struct request *request, cJSON **ret, struct error *e)
+{
+	cleanup_ipam_run struct ipam_run ipam = {.run.netns_fd = -1};
+	CLEANUP(made_clear) struct made made = {0};
+	cleanup_json cJSON *result = NULL;
+	cJSON *dns = NULL;
+
+	if (config_read(request->conf, true, &ipam.config, e) < 0 || read_addressing(request, &ipam, e) < 0 ||
+		place_wanted(request, &ipam, e) < 0 || open_run(request, &ipam, e) < 0 ||
+		run_enter(&ipam.run, request->netns, e) < 0)
+		return e->err;
+	if (ipam.addressing.config->resolv_conf &&
+		ipam_read_resolv_conf(ipam.addressing.config->resolv_conf, &dns, e) < 0)
+		return error_wrap(e, "ipam.resolvConf");
+
+	cleanup_json cJSON *owned = dns;
+
+	if (!recall(&ipam, &made) && claim(&ipam, &made, e) < 0)
+		return e->err;
+	if (addressing_result(&ipam.addressing, &made, &result, e) < 0)
+		return e->err;
+	if (dns)
+		json_put(result, "dns", steal_ptr(owned));
+	return result_convert(result, request->version, ret, e);
+}
+
+int ipam_del(const struct request *request, struct error *e)
+{
+	cleanup_ipam_run struct ipam_run ipam = {.run.netns_fd = -1};
+	cleanup_lease_file struct lease_file file = {0};
+
+	config_read_folders(request->conf, &ipam.config);
+	if (open_run(request, &ipam, e) < 0)
+		return e->err;
+
+	cleanup_free char *path = lease_file_path(&ipam.run);
+
+	if (lease_file_read(path, &file, e) < 0) {
+		if (e->err != -ENOENT && e->err != -EBADMSG)
+			return e->err;
+		error_clear(e);
+		made_clear(&file.made);
+		file.made = (struct made){.lease = MADE_INTENDED, .lease_network = copy_text(request->network)};
+	}
+	if (lease_release(request->ifname, &ipam.run, &file.made, e) < 0)
+		return e->err;
+	return file_remove(path, e);
+}
+
+int ipam_check(const struct request *request, struct error *e)
+{
+	cleanup_ipam_run struct ipam_run ipam = {.run.netns_fd = -1};
+	CLEANUP(made_clear) struct made made = {0};
+
+	if (config_read(request->conf, true, &ipam.config, e) < 0 || read_addressing(request, &ipam, e) < 0 ||
+		open_run(request, &ipam, e) < 0)
+		return e->err;
+	if (!recall(&ipam, &made))
+		return error_set(e, -ENOENT, ERROR_IO, "interface %s of container %s has no recorded address",
+			request->ifname, request->container_id);
+	return lease_check(request->ifname, &ipam.run, &made, e);
+}
