@@ -56,7 +56,7 @@ static const struct call_params *call_params(struct attachment *a, const struct 
 	p->params = (struct call_params){
 		.command = command,
 		.container_id = run->request->container_id,
-		.netns = run->request->netns,
+		.netns = run->call_netns,
 		.ifname = a->ifname,
 		.args = run->request->args,
 		.path = run->path,

@@ -86,6 +86,12 @@ static int read_link_keys(struct attachment *a, struct error *e)
 	return 0;
 }
 
+/* 0: the default network's routes are the main table's. */
+static uint32_t own_table(const struct attachment *a)
+{
+	return a->index > 0 ? FIRST_TABLE + a->index : 0;
+}
+
 static int plan_macvlan(
 	struct attachment *a, const struct request *request, const struct config *config, struct error *e)
 {
@@ -97,8 +103,9 @@ static int plan_macvlan(
 		choose_mac(a, request, config, e) < 0 ||
 		addressing_read(a->conf, a->path, config->runtime_config, &p->addressing, e) < 0)
 		return e->err;
-	if (a->index > 0)
-		a->made.table = FIRST_TABLE + a->index;
+	a->made.table = own_table(a);
+	/* A master in the pod is what another attachment makes. */
+	a->independent = !p->link_in_container;
 	return 0;
 }
 
@@ -156,7 +163,7 @@ static int inspect_macvlan(struct attachment *a, struct run *run, struct error *
 	struct macvlan_private *p = a->private;
 	cleanup_free char *plugin = NULL;
 
-	if (find_master(a, run, e) < 0)
+	if (!p->link_in_container && find_master(a, run, e) < 0)
 		return e->err;
 	if (!p->has_mac)
 		link_random_mac(a->made.mac);
@@ -203,7 +210,7 @@ static int call_ipam(struct attachment *a, struct run *run, const char *command,
 	p->params = (struct call_params){
 		.command = command,
 		.container_id = run->request->container_id,
-		.netns = run->request->netns,
+		.netns = run->call_netns,
 		.ifname = a->ifname,
 		.args = run->request->args,
 		.path = run->path,
@@ -227,6 +234,8 @@ static int start_macvlan(struct attachment *a, struct run *run, struct error *e)
 	struct lease_request request = addressing_lease(&p->addressing, a->network, a->ifname);
 	cJSON *addresses = NULL;
 
+	if (p->link_in_container && find_master(a, run, e) < 0)
+		return e->err;
 	/* The claim comes first: it is what fails most often, and a link costs 15 ms to delete. */
 	if (p->addressing.kind == ADDRESSING_LEASE && lease_claim(&request, run, &a->made, e) < 0)
 		return e->err;
@@ -369,6 +378,9 @@ static int del_finish_macvlan(struct attachment *a, struct run *run, struct erro
 		return e->err;
 	error_clear(e);
 	a->made.link = MADE_NOTHING;
+	/* Nobody remembers: then it is the one that the configuration gives it. */
+	if (!a->made.table)
+		a->made.table = own_table(a);
 	if (interface_unroute(a, run, e) < 0)
 		return e->err;
 	if (addressing_is_own(a->conf)) {
@@ -464,7 +476,7 @@ const struct attachment_ops attach_macvlan = {
 	.inspect = inspect_macvlan,
 	.start = start_macvlan,
 	.finish = finish_macvlan,
-	.independent = true,
+	.in_process = true,
 	.del_start = del_start_macvlan,
 	.del_finish = del_finish_macvlan,
 	.check = check_macvlan,

@@ -45,6 +45,7 @@ struct attachment {
 	char *path;         /* "delegates[1]", for errors */
 	char *network;      /* the delegate's name */
 	char ifname[IFNAMSIZ];
+	bool independent; /* needs no other attachment: may be made while the default network is under way */
 	cJSON *conf; /* the delegate's configuration, owned */
 	struct made made;
 	cJSON *result; /* what is installed (delegate/result.h); NULL until then, or when nobody remembers */
@@ -75,8 +76,8 @@ struct attachment_ops {
 	/** Completes it; the attachments before this one are complete. Sets .result. */
 	int (*finish)(struct attachment *a, struct run *run, struct error *e);
 
-	/** Whether start may run while the default network is under way. */
-	bool independent;
+	/** Whether lamina makes it itself: the way down starts the other ones first, since they take longest. */
+	bool in_process;
 
 	/** The one way down, for a failed ADD, DEL and GC: goes by .made and .conf alone; what is gone is success. */
 	int (*del_start)(struct attachment *a, struct run *run, struct error *e);

@@ -190,7 +190,7 @@ int plan_make(struct plan *plan, struct run *run, struct error *e)
 	for (size_t i = 0; i < plan->count; i++) {
 		struct attachment *a = plan->attachments[i];
 
-		if ((i == 0 || a->ops->independent) && a->ops->start(a, run, e) < 0)
+		if ((i == 0 || a->independent) && a->ops->start(a, run, e) < 0)
 			return e->err;
 	}
 	trace_step("independent attachments made");
@@ -199,7 +199,7 @@ int plan_make(struct plan *plan, struct run *run, struct error *e)
 	for (size_t i = 0; i < plan->count; i++) {
 		struct attachment *a = plan->attachments[i];
 
-		if (i > 0 && !a->ops->independent && a->ops->start(a, run, e) < 0)
+		if (i > 0 && !a->independent && a->ops->start(a, run, e) < 0)
 			return e->err;
 		if (a->ops->finish(a, run, e) < 0)
 			return e->err;
@@ -217,16 +217,47 @@ static void note(bool *failed, struct error *first, struct error *now)
 	error_keep_first(first, now);
 }
 
-static void start_down(struct plan *plan, struct run *run, bool *failed, struct error *e)
+static bool is_program(const struct attachment *a)
 {
-	for (int programs = 1; programs >= 0; programs--) {
-		for (size_t i = plan->count; i-- > 0;) {
-			struct attachment *a = plan->attachments[i];
-			cleanup_error struct error now = {0};
+	return !a->ops->in_process && a->made.exec != MADE_NOTHING;
+}
 
-			if (!a->ops->independent == programs && a->ops->del_start(a, run, &now) < 0)
-				note(&failed[i], e, &now);
-		}
+/*
+ * Starts the newest program among the first `below`. They are called one after the other, since one may need what an
+ * older one made, each with an equal share of the time left: one that hangs must not take the others' DEL away.
+ */
+static void start_program(struct plan *plan, size_t below, struct run *run, bool *failed, struct error *e)
+{
+	const int64_t deadline = run->call_deadline;
+	int64_t left = 0;
+
+	for (size_t i = 0; i < below; i++)
+		left += is_program(plan->attachments[i]);
+	for (size_t i = below; i-- > 0;) {
+		struct attachment *a = plan->attachments[i];
+		cleanup_error struct error now = {0};
+
+		if (!is_program(a))
+			continue;
+		run->call_deadline = clock_now() + (deadline - clock_now()) / left--;
+
+		int r = a->ops->del_start(a, run, &now);
+
+		run->call_deadline = deadline;
+		if (r >= 0)
+			return;
+		note(&failed[i], e, &now);
+	}
+}
+
+static void find_links(struct plan *plan, struct run *run, bool *failed, struct error *e)
+{
+	for (size_t i = plan->count; i-- > 0;) {
+		struct attachment *a = plan->attachments[i];
+		cleanup_error struct error now = {0};
+
+		if (a->ops->in_process && a->ops->del_start(a, run, &now) < 0)
+			note(&failed[i], e, &now);
 	}
 }
 
@@ -245,15 +276,19 @@ int plan_unmake(struct plan *plan, struct run *run, bool *done, struct error *e)
 {
 	cleanup_free bool *failed = allocate(plan->count, sizeof(*failed));
 
-	start_down(plan, run, failed, e);
+	start_program(plan, plan->count, run, failed, e);
+	find_links(plan, run, failed, e);
 	delete_links(run, e);
 	trace_step("links deleted");
 	for (size_t i = plan->count; i-- > 0;) {
 		struct attachment *a = plan->attachments[i];
 		cleanup_error struct error now = {0};
+		bool under_way = is_program(a) && !failed[i];
 
 		if (!failed[i] && a->ops->del_finish(a, run, &now) < 0)
 			note(&failed[i], e, &now);
+		if (under_way)
+			start_program(plan, i, run, failed, e);
 		done[i] = !failed[i];
 	}
 	return e->err;

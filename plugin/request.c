@@ -165,8 +165,11 @@ static int read_stdin(struct request *request, int fd, struct error *e)
 	cleanup_free char *bytes = NULL;
 	size_t length = 0;
 
-	if (file_read_fd(fd, "stdin", JSON_MAX_BYTES, &bytes, &length, e) < 0)
+	if (file_read_fd(fd, "stdin", JSON_MAX_BYTES, &bytes, &length, e) < 0) {
+		if (e->err == -EFBIG)
+			e->code = ERROR_DECODE;
 		return e->err;
+	}
 	if (json_parse(bytes, length, "error unmarshall network config", &request->conf, e) < 0)
 		return e->err;
 	if (!cJSON_IsObject(request->conf) && !cJSON_IsNull(request->conf))

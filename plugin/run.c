@@ -36,7 +36,7 @@ int run_open(
 {
 	const char *path = request->path;
 
-	*run = (struct run){.request = request, .config = config, .netns_fd = -1};
+	*run = (struct run){.request = request, .config = config, .netns_fd = -1, .call_netns = request->netns};
 	run->path = *path ? format_text("%s:%s", config->bin_dir, path) : copy_text(config->bin_dir);
 	name_node(run);
 	read_boot_id(run->boot_id);

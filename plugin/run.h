@@ -16,6 +16,7 @@ struct run {
 	char boot_id[40];        /* /proc/sys/kernel/random/boot_id */
 	int netns_fd;            /* the pod's namespace; -1: gone, or not needed */
 	const char *netns_path;  /* where it was opened; borrowed */
+	const char *call_netns;  /* CNI_NETNS for other programs; borrowed */
 	struct netns_id sandbox; /* of netns_fd */
 	struct nl *host;         /* a socket in our own namespace */
 	struct nl *pod;          /* a socket in the pod's; NULL: gone */

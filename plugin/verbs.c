@@ -30,8 +30,10 @@ static int refuse_recorded(const struct request *request, const struct config *c
 		error_clear(e);
 		return 0;
 	}
-	if (e->err)
+	if (e->err == -EBADMSG)
 		return error_wrap(e, "container %s has a record already, call DEL first", request->container_id);
+	if (e->err)
+		return e->err;
 	return error_set(e, -EEXIST, ERROR_ENVIRONMENT,
 		"container %s has interface %s of network %s already: call DEL first", request->container_id,
 		request->ifname, record.network ? record.network : request->network);
@@ -105,27 +107,34 @@ int verb_add(const struct request *request, cJSON **ret, struct error *e)
 	return e->err;
 }
 
-/*
- * The pod's namespace, if it is still the one that the record means: one that came later at the same path belongs to a
- * successor. Not there, or no namespace: the links are gone with it.
- */
-static int enter_recorded(struct run *run, const struct record *record, struct error *e)
+/* Enters the namespace at path if it is the pod's. One that came later at the same path is a successor's: it is left
+ * alone, and other programs must not be sent there either. */
+static int enter_if_same(struct run *run, const struct record *record, const char *path, struct error *e)
 {
-	const char *path = *run->request->netns ? run->request->netns : record->sandbox.path;
-
-	if (!path || !*path)
+	if (!path || !*path || run->pod)
 		return 0;
 	if (run_enter(run, path, e) < 0) {
 		if (e->code != ERROR_NO_NAMESPACE && (e->code != ERROR_NAMESPACE || run->netns_fd >= 0))
 			return e->err;
-		error_clear(e);
+	} else if (!record->ours || sandbox_is(&record->sandbox, &run->sandbox)) {
+		run->call_netns = path;
 		return 0;
 	}
-	if (record->ours && !sandbox_is(&record->sandbox, &run->sandbox)) {
-		nl_close(run->pod);
-		run->pod = NULL;
-	}
+	if (e->code != ERROR_NO_NAMESPACE)
+		run->call_netns = "";
+	error_clear(e);
+	nl_close(run->pod);
+	run->pod = NULL;
+	cleanup_close_fd(&run->netns_fd);
 	return 0;
+}
+
+/* The pod's namespace where the runtime says that it is, else where it was. Not there: the links are gone with it. */
+static int enter_recorded(struct run *run, const struct record *record, struct error *e)
+{
+	if (enter_if_same(run, record, run->request->netns, e) < 0)
+		return e->err;
+	return enter_if_same(run, record, record->sandbox.path, e);
 }
 
 /* What the configuration would have made: all of it may be there, and nobody knows under which MAC or record. */
@@ -135,6 +144,7 @@ static void assume_all(struct plan *plan, const struct request *request, const s
 	for (size_t i = 0; i < plan->count; i++) {
 		plan->attachments[i]->made.exec = MADE_INTENDED;
 		plan->attachments[i]->made.link = MADE_INTENDED;
+		plan->attachments[i]->made.rules = MADE_INTENDED;
 		plan->attachments[i]->made.lease = MADE_INTENDED;
 	}
 }

@@ -10,7 +10,7 @@ static void *must(void *p)
 	return p;
 }
 
-static char *format_list(const char *format, va_list args)
+__attribute__((format(printf, 1, 0))) static char *format_list(const char *format, va_list args)
 {
 	char *text = NULL;
 

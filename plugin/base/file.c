@@ -5,6 +5,11 @@
 #include <string.h>
 #include <sys/stat.h>
 
+static unsigned int code_of(int err)
+{
+	return err == EACCES || err == EPERM ? ERROR_RIGHTS : ERROR_IO;
+}
+
 int file_read_fd(int fd, const char *what, size_t max, char **ret, size_t *ret_length, struct error *e)
 {
 	cleanup_free char *bytes = NULL;
@@ -40,7 +45,7 @@ int file_read(const char *path, size_t max, char **ret, size_t *ret_length, stru
 	cleanup_close int fd = open(path, O_RDONLY | O_CLOEXEC);
 
 	if (fd < 0)
-		return error_set(e, -errno, ERROR_IO, "cannot open %s: %s", path, strerror(errno));
+		return error_set(e, -errno, code_of(errno), "cannot open %s: %s", path, strerror(errno));
 	return file_read_fd(fd, path, max, ret, ret_length, e);
 }
 
@@ -95,7 +100,7 @@ int file_write(const char *path, mode_t mode, const char *bytes, size_t length, 
 	cleanup_close int fd = open_temporary(temporary, mode, e);
 
 	if (fd < 0)
-		return error_set(e, -errno, ERROR_IO, "cannot write %s: %s", temporary, strerror(errno));
+		return error_set(e, -errno, code_of(errno), "cannot write %s: %s", temporary, strerror(errno));
 
 	int r = write_fd(fd, bytes, length);
 
@@ -117,7 +122,7 @@ int file_remove(const char *path, struct error *e)
 
 	unlink(temporary);
 	if (unlink(path) < 0 && errno != ENOENT && errno != ENOTDIR)
-		return error_set(e, -errno, ERROR_IO, "cannot remove %s: %s", path, strerror(errno));
+		return error_set(e, -errno, code_of(errno), "cannot remove %s: %s", path, strerror(errno));
 	return 0;
 }
 
@@ -126,7 +131,7 @@ int file_make_folder(const char *path, mode_t mode, struct error *e)
 	if (mkdir(path, mode) == 0 || errno == EEXIST)
 		return 0;
 	if (errno != ENOENT)
-		return error_set(e, -errno, ERROR_IO, "cannot make the folder %s: %s", path, strerror(errno));
+		return error_set(e, -errno, code_of(errno), "cannot make the folder %s: %s", path, strerror(errno));
 
 	cleanup_free char *above = copy_text(path);
 	char *slash = strrchr(above, '/');
@@ -140,6 +145,6 @@ int file_make_folder(const char *path, mode_t mode, struct error *e)
 	if (r < 0)
 		return r;
 	if (mkdir(path, mode) < 0 && errno != EEXIST)
-		return error_set(e, -errno, ERROR_IO, "cannot make the folder %s: %s", path, strerror(errno));
+		return error_set(e, -errno, code_of(errno), "cannot make the folder %s: %s", path, strerror(errno));
 	return 0;
 }

@@ -1,4 +1,5 @@
-/* Small files: read whole and bounded, written so that a reader sees the old or the new content, never half of it. */
+/* Small files: read whole and bounded, written so that a reader sees the old or the new content, never half of it.
+ * Errors are ERROR_RIGHTS where that is the reason, else ERROR_IO. */
 #pragma once
 
 #include "plugin/base/error.h"
@@ -8,7 +9,7 @@
 
 /**
  * Reads a whole file. *ret is NUL-terminated and owned by the caller; *ret_length may be NULL. Absent: -ENOENT. More
- * than max bytes: -EFBIG. Errors are ERROR_IO and name the path.
+ * than max bytes: -EFBIG. Errors name the path.
  */
 int file_read(const char *path, size_t max, char **ret, size_t *ret_length, struct error *e);
 
@@ -18,7 +19,7 @@ int file_read_fd(int fd, const char *what, size_t max, char **ret, size_t *ret_l
 /**
  * Replaces the file: writes "<folder>/.<name>.tmp" and renames it, making the folder (0700) when it is not there. Not
  * synced: what it records does not outlive a power cut either. file_remove removes a leftover of a write that was
- * killed. Errors are ERROR_IO.
+ * killed.
  */
 int file_write(const char *path, mode_t mode, const char *bytes, size_t length, struct error *e);
 
