@@ -21,8 +21,10 @@ static char *shown_path(const char *path)
 {
 	char *shown = copy_text(path);
 
-	for (char *c = shown; *c; c++)
-		*c = *c == ':' ? ' ' : *c;
+	for (char *c = shown; *c; c++) {
+		if (*c == ':')
+			*c = ' ';
+	}
 	return shown;
 }
 

@@ -164,9 +164,9 @@ static int pick_runtime_config(struct plugin *plugin, const char *path, const cJ
 	return 0;
 }
 
-static bool is_own_type(const char *type)
+bool chain_is_own_type(const char *type)
 {
-	static const char *const own[] = {"lamina", "multus", "multus-cni", "multus-shim"};
+	static const char *const own[] = {"lamina", "multus", "multus-cni", "multus-shim", "kube-ipam"};
 
 	for (size_t i = 0; i < ARRAY_SIZE(own); i++) {
 		if (strcmp(type, own[i]) == 0)
@@ -181,7 +181,7 @@ static int read_plugin(struct plugin *plugin, const cJSON *conf, const char *pat
 	if (!head->type || !*head->type || strchr(head->type, '/'))
 		return refuse(
 			path, "type", ERROR_CONFIG, head->type, "it must be the name of a plugin, without '/'", e);
-	if (is_own_type(head->type))
+	if (chain_is_own_type(head->type))
 		return refuse(path, "type", ERROR_CONFIG, head->type,
 			"a plugin must not call itself; name the plugin that makes the interface", e);
 	plugin->type = copy_text(head->type);
@@ -287,14 +287,21 @@ const char *chain_version(const struct chain *chain)
 	return chain->version;
 }
 
+/* The plugin's own words stay as they are; whose they are stands in the details, unless these are its own, too. */
+static int add_context(const struct chain *chain, size_t i, struct error *e)
+{
+	if (!e->details || !*e->details)
+		error_details(e, "delegate \"%s\" (%s)", chain->name, chain->plugins[i].type);
+	return e->err;
+}
+
 int chain_find(const struct chain *chain, const char *path, struct error *e)
 {
 	for (size_t i = 0; i < chain->count; i++) {
 		cleanup_free char *file = NULL;
-		int r = call_find(chain->plugins[i].type, path, &file, e);
 
-		if (r < 0)
-			return r;
+		if (call_find(chain->plugins[i].type, path, &file, e) < 0)
+			return add_context(chain, i, e);
 	}
 	return 0;
 }
@@ -316,14 +323,6 @@ char *chain_plugin_config(const struct chain *chain, size_t i, const cJSON *prev
 	if (plugin->runtime_config)
 		json_put(conf, "runtimeConfig", json_copy(plugin->runtime_config));
 	return json_print(conf);
-}
-
-/* The plugin's own words stay as they are; whose they are stands in the details, unless these are its own, too. */
-static int add_context(const struct chain *chain, size_t i, struct error *e)
-{
-	if (!e->details || !*e->details)
-		error_details(e, "delegate \"%s\" (%s)", chain->name, chain->plugins[i].type);
-	return e->err;
 }
 
 static int start_plugin(struct chain *chain, size_t i, const cJSON *previous, int64_t deadline, struct error *e)

@@ -6,14 +6,19 @@
 
 #include "delegate/call.h"
 
+#include <stdbool.h>
+
 struct chain;
+
+/** Whether a plugin type is a name of our own: lamina, multus, multus-cni, multus-shim, kube-ipam. */
+bool chain_is_own_type(const char *type);
 
 /**
  * Reads a delegate's configuration; conf is copied. path is its place for errors ("delegates[0]"). Checked: `type` or
  * `plugins` (each an object with a type, without '/'), `name` (libcni's rule for names), `cniVersion`/`cniVersions`
  * known (highest of both, the latter in lists only; absent or "": 0.1.0, and the plugin is given the key with an empty
  * string). With both `type` and `plugins` it is a single plugin, as for multus. A type of our own
- * (lamina, multus, multus-cni, multus-shim) is refused: a plugin must not call itself. Errors are ERROR_CONFIG
+ * (chain_is_own_type) is refused: a plugin must not call itself. Errors are ERROR_CONFIG
  * (ERROR_VERSION for a version). runtime_config may be NULL: each plugin gets its members that the plugin's own
  * `capabilities` declare true; without any, the plugin's own runtimeConfig stays. Freed with chain_free.
  */

@@ -192,7 +192,7 @@ void result_merge(cJSON *result, const cJSON *more)
 			cJSON *index = cJSON_GetObjectItemCaseSensitive(copy, "interface");
 
 			if (cJSON_IsNumber(index))
-				cJSON_SetNumberValue(index, index->valuedouble + shift);
+				cJSON_SetNumberHelper(index, index->valuedouble + shift);
 			cJSON_AddItemToArray(to, copy);
 		}
 	}

@@ -23,6 +23,9 @@ extern const char *const cni_versions[];
  */
 int result_read(const cJSON *printed, const char *default_version, cJSON **ret, struct error *e);
 
+/** Reads the dns that a configuration has, as a result's; absent: {}. ERROR_CONFIG. *ret is owned by the caller. */
+int result_read_dns(const cJSON *conf, cJSON **ret, struct error *e);
+
 /**
  * The result in the shape of a version, with cniVersion first (rules: reference of libcni's converters). 0.1.0 and
  * 0.2.0 keep the first address of each family; without any address they cannot say it: ERROR_CONFIG. Empty dns is {}

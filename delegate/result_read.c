@@ -273,6 +273,18 @@ static int choose_version(const cJSON *printed, const char *default_version, con
 	return error_set(e, -EINVAL, ERROR_DECODE, "unsupported CNI result version %s", shown);
 }
 
+int result_read_dns(const cJSON *conf, cJSON **ret, struct error *e)
+{
+	cleanup_json cJSON *dns = result_must(cJSON_CreateObject());
+
+	if (read_dns(dns, conf, e) < 0) {
+		e->code = ERROR_CONFIG;
+		return e->err;
+	}
+	*ret = steal_ptr(dns);
+	return 0;
+}
+
 int result_read(const cJSON *printed, const char *default_version, cJSON **ret, struct error *e)
 {
 	cleanup_json cJSON *result = result_new();

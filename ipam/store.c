@@ -14,6 +14,7 @@ void store_entries_free(struct store_entry *entries, size_t count)
 void store_reply_clear(struct store_reply *reply)
 {
 	free(reply->addrs);
+	free(reply->kept);
 	free(reply->value);
 	store_entries_free(reply->holders, reply->holder_count);
 	*reply = (struct store_reply){0};

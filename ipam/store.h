@@ -40,6 +40,8 @@ struct store_reply {
 	enum store_answer answer;
 	struct ip_addr *addrs; /* GRANTED, ALREADY: in the order of fixed, or one for each set */
 	size_t addr_count;
+	struct ip_addr *kept; /* GRANTED: those that are kept for the namespace only since this claim */
+	size_t kept_count;
 	char *value;                 /* GRANTED, ALREADY: what now stands there; a release needs it */
 	struct store_entry *holders; /* HELD: who; FULL: everybody of that network and its domain */
 	size_t holder_count;

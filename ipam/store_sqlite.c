@@ -65,6 +65,17 @@ static int finish(struct sqlite_store *store, int r, struct error *e)
 	return r;
 }
 
+/* A claim that comes to nothing keeps nothing for anybody, either. */
+static void take_back_holds(
+	struct sqlite_store *store, const struct store_request *request, const struct store_reply *reply)
+{
+	cleanup_error struct error ignored = {0};
+
+	for (size_t i = 0; store->holds && i < reply->kept_count; i++)
+		db_run(store->holds, &ignored, "DELETE FROM hold WHERE addr = ?1 AND domain = ?2 AND ns = ?3", "att",
+			&reply->kept[i], request->config->domain, request->ns);
+}
+
 static int store_claim(
 	struct store *store, const struct store_request *request, struct store_reply *ret, struct error *e)
 {
@@ -75,10 +86,11 @@ static int store_claim(
 	if (r < 0)
 		return r;
 	r = sqlite_store_claim(self, request, &reply, e);
-	if (r >= 0 && reply.answer != STORE_GRANTED)
-		db_rollback(self->claims);
-	else
-		r = finish(self, r, e);
+	if (r >= 0 && reply.answer == STORE_GRANTED)
+		r = sqlite_store_commit(self, e);
+	if (r < 0)
+		take_back_holds(self, request, &reply);
+	db_rollback(self->claims);
 	if (r < 0)
 		return r;
 	*ret = reply;

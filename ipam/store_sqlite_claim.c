@@ -133,7 +133,7 @@ static int is_held(
 
 /* One that is there already costs no write and no sync. */
 static int write_hold(struct sqlite_store *store, const struct store_request *request, const struct ip_addr *addr,
-	bool *begun, struct error *e)
+	bool *begun, struct store_reply *reply, struct error *e)
 {
 	int r = is_held(store, request, addr, e);
 
@@ -147,6 +147,7 @@ static int write_hold(struct sqlite_store *store, const struct store_request *re
 			return r;
 		*begun = true;
 	}
+	reply->kept[reply->kept_count++] = *addr;
 	return db_run(store->holds, e, "INSERT INTO hold(addr, domain, network, ns) VALUES (?1, ?2, ?3, ?4)", "attt",
 		addr, request->config->domain, request->network, request->ns);
 }
@@ -155,13 +156,15 @@ static int write_hold(struct sqlite_store *store, const struct store_request *re
  * Holds are committed before the claims that need them: killed in between, an address is kept for the namespace that
  * asked for it. The other way round it would be anybody's when its pod ends.
  */
-static int write_holds(struct sqlite_store *store, const struct store_request *request, struct error *e)
+static int write_holds(
+	struct sqlite_store *store, const struct store_request *request, struct store_reply *reply, struct error *e)
 {
 	bool begun = false;
 	int r = 0;
 
+	reply->kept = allocate(request->fixed_count, sizeof(*reply->kept));
 	for (size_t i = 0; i < request->fixed_count && r >= 0; i++)
-		r = write_hold(store, request, &request->fixed[i], &begun, e);
+		r = write_hold(store, request, &request->fixed[i], &begun, reply, e);
 	if (r >= 0 && begun)
 		r = db_commit(store->holds, e);
 	if (r < 0 && begun)
@@ -181,7 +184,7 @@ static int claim_fixed(
 		return 0;
 	}
 	if (request->ns)
-		r = write_holds(store, request, e);
+		r = write_holds(store, request, reply, e);
 	for (size_t i = 0; i < request->fixed_count && r >= 0; i++) {
 		reply->addrs[reply->addr_count++] = request->fixed[i];
 		r = insert_claim(store, request, &request->fixed[i], e);

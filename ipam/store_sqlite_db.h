@@ -40,6 +40,8 @@ DEFINE_CLEANUP(struct database, db_close)
 
 /** Takes the write lock: from here on nobody else changes the file. */
 int db_begin(struct database *db, struct error *e);
+
+/** Makes what was done since db_begin last; on failure db_rollback is still to be called. */
 int db_commit(struct database *db, struct error *e);
 
 /** Takes back what was not committed; without a transaction nothing. */
@@ -57,6 +59,7 @@ int db_step(struct database *db, struct sqlite3_stmt *statement, struct error *e
 /** db_query that wants no rows, to its end. */
 int db_run(struct database *db, struct error *e, const char *sql, const char *types, ...);
 
+/** Frees a statement; NULL is fine. */
 void db_finish(struct sqlite3_stmt **statement);
 #define cleanup_statement CLEANUP(db_finish)
 

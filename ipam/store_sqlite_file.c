@@ -86,7 +86,7 @@ static int check_header(struct database *db, const unsigned char *head, size_t s
 		return db_advise(db, e, "is an SQLite file of another program");
 	if (version > layout->version) {
 		cleanup_free char *text =
-			format_text("was written by a newer lamina (layout %u, this one knows %u): use that one",
+			format_text("was written by a newer lamina (layout %u, this one knows %u), the one to use; if it is gone",
 				version, layout->version);
 
 		return db_advise(db, e, text);
@@ -108,9 +108,9 @@ static int check_file(struct database *db, bool readonly, struct error *e)
 
 	if (fd < 0 && errno == ENOENT)
 		return error_set(e, -ENOENT, ERROR_IO, "%s does not exist", db->path);
-	if (fd < 0 && (errno == EROFS || errno == EACCES || errno == EPERM))
-		return error_set(
-			e, -errno, ERROR_IO, "cannot write %s: %s: make it writable", db->path, strerror(errno));
+	if (fd < 0 && errno == EROFS)
+		return error_set(e, -EROFS, ERROR_IO, "cannot write %s: its file system is read-only: make it writable",
+			db->path);
 	if (fd < 0 || fstat(fd, &st) < 0)
 		return error_set(e, -errno, ERROR_IO, "cannot open %s: %s", db->path, strerror(errno));
 	if (!S_ISREG(st.st_mode))

@@ -47,10 +47,10 @@ struct macvlan_spec {
 
 /**
  * Creates the macvlan straight in spec->netns_fd, down, from creator's namespace (that of the master), with
- * NLM_F_CREATE | NLM_F_EXCL. Kernels before 6.15 look the name up in creator's namespace: on EEXIST with no such name
- * in the pod, it is created under "lm" + its MAC in hex and renamed; a failed rename deletes it again. LAMINA_FAULT
- * "macvlan_name:fail" takes that path. *ret is the new link. Errors: -EEXIST name taken, -EINVAL passthru beside other
- * macvlans or bad value, each in a sentence (ERROR_CONFIG).
+ * NLM_F_CREATE | NLM_F_EXCL. A MAC of zeros: the kernel chooses one. Kernels before 6.15 look the name up in creator's
+ * namespace: on EEXIST with no such name in the pod, it is created under "lm" + its MAC in hex and renamed; a failed
+ * rename deletes it again. LAMINA_FAULT "macvlan_name:fail" takes that path. *ret is the new link. Errors: -EEXIST name
+ * taken, -EINVAL passthru beside other macvlans or bad value, each in a sentence (ERROR_CONFIG).
  */
 int link_add_macvlan(
 	struct nl *creator, struct nl *pod, const struct macvlan_spec *spec, struct link_info *ret, struct error *e);
@@ -70,7 +70,8 @@ int link_delete_all(struct nl *nl, const int *ifindex, size_t count, struct erro
 
 /**
  * net/ipv6/conf/<name>/: accept_ra=0 and autoconf=0 (a router must not add addresses that nobody recorded); with wanted
- * also disable_ipv6=0 (and on lo), ndisc_notify=1, keep_addr_on_down=1. A kernel without IPv6 is success unless wanted.
+ * also disable_ipv6=0 (and on lo), keep_addr_on_down=1 and ndisc_notify=1: the kernel then announces each IPv6 address
+ * once when the link goes up. A kernel without IPv6, or a link with an mtu below 1280, is success unless wanted.
  */
 int link_prepare_ipv6(int netns_fd, const char *name, bool wanted, struct error *e);
 

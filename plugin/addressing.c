@@ -1,5 +1,6 @@
 #include "plugin/addressing.h"
 
+#include "delegate/chain.h"
 #include "delegate/result.h"
 #include "ipam/range.h"
 
@@ -29,7 +30,7 @@ int addressing_read(
 			"%s.type is missing: name an IPAM plugin, or leave ipam out for no address", ret->path);
 	ret->type = copy_text(type);
 	if (!addressing_is_own(conf)) {
-		if (strchr(type, '/') || config_is_own_type(type))
+		if (strchr(type, '/') || chain_is_own_type(type))
 			return error_set(e, -EINVAL, ERROR_CONFIG,
 				"%s.type is \"%.64s\": it must be an IPAM plugin's name", ret->path, type);
 		ret->kind = ADDRESSING_EXEC;
@@ -125,6 +126,32 @@ int addressing_result(const struct addressing *addressing, const struct made *ma
 	add_routes(addressing->config, cJSON_GetObjectItemCaseSensitive(result, "routes"));
 	*ret = steal_ptr(result);
 	return 0;
+}
+
+int addressing_finish(struct addressing *addressing, const char *version, cJSON **ret, struct error *e)
+{
+	cleanup_call struct call *call = steal_ptr(addressing->call);
+	cleanup_free char *out = NULL;
+	cleanup_json cJSON *printed = NULL, *result = NULL;
+	size_t length = 0;
+
+	if (call_finish(call, &out, &length, e) < 0 ||
+		json_parse(out, length, "the IPAM plugin's result", &printed, e) < 0 ||
+		result_read(printed, version, &result, e) < 0)
+		return e->err;
+	if (cJSON_GetArraySize(json_get(result, "ips")) == 0)
+		return error_set(e, -EINVAL, ERROR_DECODE, "IPAM plugin returned missing IP config");
+	*ret = steal_ptr(result);
+	return 0;
+}
+
+void addressing_settle(struct addressing *addressing)
+{
+	cleanup_call struct call *call = steal_ptr(addressing->call);
+	cleanup_error struct error ignored = {0};
+
+	if (call)
+		call_finish(call, NULL, NULL, &ignored);
 }
 
 struct lease_request addressing_lease(const struct addressing *addressing, const char *network, const char *ifname)

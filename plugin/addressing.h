@@ -44,6 +44,16 @@ int addressing_offer(struct addressing *addressing, const struct annotations *an
  */
 int addressing_result(const struct addressing *addressing, const struct made *made, cJSON **ret, struct error *e);
 
+/**
+ * Awaits the IPAM plugin that is under way. Its answer must have an address; one without cniVersion is in version's
+ * shape. *ret is owned by the caller.
+ */
+int addressing_finish(struct addressing *addressing, const char *version, cJSON **ret, struct error *e);
+
+/** Awaits it after a failed ADD, whatever it answers: its end must be known before it is undone. None: nothing to do.
+ */
+void addressing_settle(struct addressing *addressing);
+
 /** What to claim, for lease.h; borrows from addressing. */
 struct lease_request addressing_lease(const struct addressing *addressing, const char *network, const char *ifname);
 

@@ -100,6 +100,28 @@ static int read_gateways(struct annotations *a, const char *value, struct error 
 	return 0;
 }
 
+static bool wants_family(const struct annotations *a, int family)
+{
+	for (size_t i = 0; i < a->count; i++) {
+		if (a->wanted[i].addr.family == family)
+			return true;
+	}
+	return false;
+}
+
+/* A gateway of a family without an address has nobody to be a gateway for. */
+static int check_families(const struct annotations *a, struct error *e)
+{
+	const struct ip_addr *gateways[] = {&a->gateway4, &a->gateway6};
+
+	for (size_t i = 0; i < ARRAY_SIZE(gateways); i++) {
+		if (gateways[i]->family && !wants_family(a, gateways[i]->family))
+			return error_set(e, -EINVAL, ERROR_CONFIG,
+				GATEWAY " is %s: " ADDRESS " has no address of that family", ip_text(gateways[i]).s);
+	}
+	return 0;
+}
+
 /* A netmask or gateway without an address is a fixed address that was misspelt, not a wish for a random one. */
 static int read_kube_ipam(struct annotations *a, const cJSON *map, struct error *e)
 {
@@ -134,7 +156,9 @@ static int read_kube_ipam(struct annotations *a, const cJSON *map, struct error 
 				NETMASK " is \"%.64s\": it must be a netmask as 255.255.0.0 or a length from 0 to 32",
 				values[1]);
 	}
-	return values[2] ? read_gateways(a, values[2], e) : 0;
+	if (values[2] && (read_gateways(a, values[2], e) < 0 || check_families(a, e) < 0))
+		return e->err;
+	return 0;
 }
 
 /* Whether a delegate that is exec'd could be the one that runtimeConfig.ips is for. */

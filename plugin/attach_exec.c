@@ -46,7 +46,7 @@ static int inspect_exec(struct attachment *a, struct run *run, struct error *e)
 {
 	struct exec_private *p = a->private;
 
-	return chain_find(p->chain, run->path, e);
+	return chain_find(p->chain, run->path, e) < 0 ? error_wrap(e, "%s", a->path) : 0;
 }
 
 static const struct call_params *call_params(struct attachment *a, const struct run *run, const char *command)

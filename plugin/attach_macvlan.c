@@ -14,9 +14,14 @@
 /* Tables of attachments that have a default route of their own: 100 + their place in the list. */
 #define FIRST_TABLE 100
 
+/* The kernel's, for all that is Ethernet. */
+#define MIN_MTU 68
+#define MAX_MTU 65535
+
 struct macvlan_private {
 	struct chain *chain; /* for the configuration that an IPAM plugin is given */
 	struct addressing addressing;
+	cJSON *dns; /* of the configuration */
 	struct call_params params;
 	const char *master, *mode_name,
 		*mac; /* borrowed from the configuration; master NULL: the default route's link */
@@ -38,18 +43,21 @@ static bool serves_macvlan(const cJSON *conf)
 static int choose_mac(struct attachment *a, const struct request *request, const struct config *config, struct error *e)
 {
 	struct macvlan_private *p = a->private;
-	const char *mac = NULL;
+	cleanup_free char *own_key = json_path(a->path, "mac");
+	const char *mac = NULL, *source = "runtimeConfig.mac";
 
 	if (cJSON_IsTrue(json_dig(a->conf, "capabilities", "mac", NULL)))
 		mac = json_text(config->runtime_config, "mac");
-	if (!mac)
+	if (!mac) {
 		mac = request->pod.mac ? request->pod.mac : p->mac;
+		source = request->pod.mac ? "MAC (CNI_ARGS)" : own_key;
+	}
 	if (!mac || !*mac)
 		return 0;
 	p->has_mac = true;
 	if (!link_parse_mac(mac, a->made.mac))
 		return error_set(e, -EINVAL, ERROR_CONFIG,
-			"%s: the MAC address is \"%.64s\": it must be six bytes, not multicast and not zero", a->path,
+			"%s is \"%.64s\": it must be a MAC address of six bytes, not multicast and not zero", source,
 			mac);
 	return 0;
 }
@@ -77,9 +85,9 @@ static int read_link_keys(struct attachment *a, struct error *e)
 	if (p->master && (strlen(p->master) >= IFNAMSIZ || strpbrk(p->master, "/%: ")))
 		return error_set(e, -EINVAL, ERROR_CONFIG, "%s.master is \"%.64s\": it must be an interface's name",
 			a->path, p->master);
-	if (p->mtu < 0 || p->mtu > 65535)
-		return error_set(e, -EINVAL, ERROR_CONFIG, "%s.mtu is %lld: it must be 0 (the master's) to 65535",
-			a->path, (long long)p->mtu);
+	if (p->mtu != 0 && (p->mtu < MIN_MTU || p->mtu > MAX_MTU))
+		return error_set(e, -EINVAL, ERROR_CONFIG, "%s.mtu is %lld: it must be 0 (the master's) or %d to %d",
+			a->path, (long long)p->mtu, MIN_MTU, MAX_MTU);
 	if (p->bcqueuelen < 0 || p->bcqueuelen > UINT32_MAX)
 		return error_set(e, -EINVAL, ERROR_CONFIG, "%s.bcqueuelen is %lld: it must be 0 to %u", a->path,
 			(long long)p->bcqueuelen, UINT32_MAX);
@@ -103,6 +111,8 @@ static int plan_macvlan(
 		choose_mac(a, request, config, e) < 0 ||
 		addressing_read(a->conf, a->path, config->runtime_config, &p->addressing, e) < 0)
 		return e->err;
+	if (result_read_dns(a->conf, &p->dns, e) < 0)
+		return error_wrap(e, "%s", a->path);
 	a->made.table = own_table(a);
 	/* A master in the pod is what another attachment makes. */
 	a->independent = !p->link_in_container;
@@ -137,6 +147,22 @@ static int check_master(const struct attachment *a, const struct link_info *mast
 	return 0;
 }
 
+/* The kernel gives a macvlan of that mode the master's MAC, whatever is asked for. */
+static int take_mac(struct attachment *a, const struct link_info *master, struct error *e)
+{
+	struct macvlan_private *p = a->private;
+	char mac[MAC_TEXT];
+
+	if (strcmp(p->mode_name, "passthru") != 0)
+		return 0;
+	if (p->has_mac && memcmp(a->made.mac, master->mac, sizeof(a->made.mac)) != 0)
+		return error_set(e, -EINVAL, ERROR_CONFIG, "%s: with mode passthru the MAC is the master's, %s",
+			a->path, link_format_mac(master->mac, mac));
+	memcpy(a->made.mac, master->mac, sizeof(a->made.mac));
+	p->has_mac = true;
+	return 0;
+}
+
 static int find_master(struct attachment *a, struct run *run, struct error *e)
 {
 	struct macvlan_private *p = a->private;
@@ -155,7 +181,7 @@ static int find_master(struct attachment *a, struct run *run, struct error *e)
 	if (e->err)
 		return e->err;
 	p->master_index = master.ifindex;
-	return check_master(a, &master, e);
+	return check_master(a, &master, e) < 0 ? e->err : take_mac(a, &master, e);
 }
 
 static int inspect_macvlan(struct attachment *a, struct run *run, struct error *e)
@@ -167,8 +193,8 @@ static int inspect_macvlan(struct attachment *a, struct run *run, struct error *
 		return e->err;
 	if (!p->has_mac)
 		link_random_mac(a->made.mac);
-	if (p->addressing.kind == ADDRESSING_EXEC)
-		return call_find(p->addressing.type, run->path, &plugin, e);
+	if (p->addressing.kind == ADDRESSING_EXEC && call_find(p->addressing.type, run->path, &plugin, e) < 0)
+		return error_wrap(e, "%s.type", p->addressing.path);
 	if (p->addressing.kind == ADDRESSING_LEASE) {
 		struct lease_request request = addressing_lease(&p->addressing, a->network, a->ifname);
 
@@ -203,7 +229,8 @@ static int create_link(struct attachment *a, struct run *run, struct error *e)
 static int call_ipam(struct attachment *a, struct run *run, const char *command, struct error *e)
 {
 	struct macvlan_private *p = a->private;
-	cleanup_free char *conf = chain_plugin_config(p->chain, 0, NULL, e);
+	bool previous = strcmp(command, "ADD") != 0 && cni_version_at_least(chain_version(p->chain), "0.4.0");
+	cleanup_free char *conf = chain_plugin_config(p->chain, 0, previous ? a->result : NULL, e);
 
 	if (!conf)
 		return e->err;
@@ -257,21 +284,11 @@ static int start_macvlan(struct attachment *a, struct run *run, struct error *e)
 static int finish_ipam(struct attachment *a, struct run *run, struct error *e)
 {
 	struct macvlan_private *p = a->private;
-	cleanup_free char *out = NULL;
-	cleanup_json cJSON *printed = NULL;
 	cJSON *addresses = NULL;
-	size_t length = 0;
 
-	if (call_finish(p->addressing.call, &out, &length, e) < 0)
+	if (addressing_finish(&p->addressing, chain_version(p->chain), &addresses, e) < 0)
 		return e->err;
 	a->made.exec = MADE_DONE;
-	if (json_parse(out, length, "the IPAM plugin's result", &printed, e) < 0 ||
-		result_read(printed, chain_version(p->chain), &addresses, e) < 0)
-		return e->err;
-	if (cJSON_GetArraySize(json_get(addresses, "ips")) == 0) {
-		cJSON_Delete(addresses);
-		return error_set(e, -EINVAL, ERROR_DECODE, "IPAM plugin returned missing IP config");
-	}
 	return configure(a, run, addresses, e);
 }
 
@@ -280,10 +297,10 @@ static void complete_result(struct attachment *a, const struct run *run)
 {
 	cJSON *result = result_new(), *ip;
 	char mac[MAC_TEXT];
-	const cJSON *dns = json_get(a->conf, "dns");
+	const struct macvlan_private *p = a->private;
 
 	result_merge(result, a->result);
-	json_put(result, "dns", cJSON_IsObject(dns) ? json_copy(dns) : cJSON_CreateObject());
+	json_put(result, "dns", json_copy(p->dns));
 	result_add_interface(result, a->ifname, link_format_mac(a->made.mac, mac), run->request->netns);
 	cJSON_ArrayForEach(ip, cJSON_GetObjectItemCaseSensitive(result, "ips"))
 	{
@@ -355,13 +372,7 @@ static int release_ipam(struct attachment *a, struct run *run, struct error *e)
 	}
 	if (p->addressing.kind != ADDRESSING_EXEC)
 		return 0;
-	if (p->addressing.call) {
-		/* Still under way after a failed ADD: its end must be known before it is undone. */
-		cleanup_error struct error ignored = {0};
-
-		call_finish(p->addressing.call, NULL, NULL, &ignored);
-		call_free(steal_ptr(p->addressing.call));
-	}
+	addressing_settle(&p->addressing);
 	if (call_ipam(a, run, "DEL", e) < 0)
 		return e->err;
 	return call_finish(p->addressing.call, NULL, NULL, e);
@@ -417,7 +428,6 @@ static int check_link(struct attachment *a, struct run *run, struct error *e)
 static int check_ipam(struct attachment *a, struct run *run, struct error *e)
 {
 	struct macvlan_private *p = a->private;
-	cleanup_free char *conf = NULL;
 
 	if (!cni_version_at_least(chain_version(p->chain), "0.4.0"))
 		return 0;
@@ -464,6 +474,7 @@ static void free_macvlan(struct attachment *a)
 	addressing_clear(&p->addressing);
 	if (p->chain)
 		chain_free(p->chain);
+	cJSON_Delete(p->dns);
 	free(p);
 	a->private = NULL;
 }

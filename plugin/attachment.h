@@ -26,6 +26,8 @@ struct made {
 			    */
 	struct ip_addr *addrs; /* MADE_DONE: what was claimed */
 	size_t addr_count;
+	struct ip_addr *kept; /* not recorded: those that nobody kept for the pod's namespace before this ADD */
+	size_t kept_count;
 };
 
 /** The part of `made` as it stands in a record; done says whether the ADD was completed (else everything is intended).

@@ -1,7 +1,7 @@
 #include "plugin/cli_conf.h"
 
+#include "delegate/chain.h"
 #include "plugin/base/file.h"
-#include "plugin/config.h"
 
 #include <errno.h>
 #include <string.h>
@@ -12,7 +12,7 @@ static bool is_ours(const cJSON *conf)
 {
 	const char *type = json_text(conf, "type");
 
-	return type && config_is_own_type(type);
+	return type && chain_is_own_type(type);
 }
 
 int cli_conf_read(const char *path, cJSON **ret, struct error *e)

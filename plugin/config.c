@@ -1,5 +1,6 @@
 #include "plugin/config.h"
 
+#include "delegate/chain.h"
 #include "plugin/base/file.h"
 
 #include <errno.h>
@@ -7,6 +8,7 @@
 
 #define DEFAULTS_FILE "/etc/lamina/defaults.json"
 #define MAX_DELEGATES 16
+#define LONGEST_TIMEOUT 600
 
 static const struct config built_in = {
 	.cni_dir = "/var/lib/cni/multus",
@@ -37,17 +39,6 @@ static const struct json_field plugin_keys[] = {
 /* Keys of multus that change what a pod gets. To ignore one would start pods without a network that they were promised.
  */
 static const char *const unserved[] = {"kubeconfig", "clusterNetwork", "defaultNetworks", "auxiliaryCNIChainName"};
-
-bool config_is_own_type(const char *type)
-{
-	static const char *const own[] = {"lamina", "multus-cni", "multus", "multus-shim"};
-
-	for (size_t i = 0; i < ARRAY_SIZE(own); i++) {
-		if (strcmp(type, own[i]) == 0)
-			return true;
-	}
-	return false;
-}
 
 static int read_defaults(struct config *config, struct error *e)
 {
@@ -98,7 +89,7 @@ static int check_delegates(const cJSON *conf, const struct config *config, struc
 	const char *type = json_text(conf, "type");
 	int count = cJSON_GetArraySize(config->delegates);
 
-	if (!type || !config_is_own_type(type) || strcmp(type, "multus-shim") == 0)
+	if (!type || !chain_is_own_type(type) || strcmp(type, "multus-shim") == 0)
 		return error_set(e, -EINVAL, ERROR_CONFIG, "type is %.64s: it must be lamina, multus-cni or multus",
 			type ? type : "missing");
 	for (size_t i = 0; i < ARRAY_SIZE(unserved); i++) {
@@ -124,7 +115,8 @@ int config_read(const cJSON *conf, bool as_ipam, struct config *ret, struct erro
 		json_read(conf, "", plugin_keys, ret, e) < 0)
 		return e->err;
 	if (check_folder("cniDir", ret->cni_dir, e) < 0 || check_folder("binDir", ret->bin_dir, e) < 0 ||
-		check_folder("dataDir", ret->data_dir, e) < 0 || check_number("timeout", ret->timeout, 1, 600, e) < 0 ||
+		check_folder("dataDir", ret->data_dir, e) < 0 ||
+		check_number("timeout", ret->timeout, 1, LONGEST_TIMEOUT, e) < 0 ||
 		check_number("reuseDelay", ret->reuse_delay, 0, 86400, e) < 0 ||
 		check_name("nodeName", ret->node, e) < 0 || check_name("cluster", ret->cluster, e) < 0)
 		return e->err;
@@ -153,6 +145,11 @@ void config_read_folders(const cJSON *conf, struct config *ret)
 		if (value && check_folder(folders[i].key, value, &ignored) == 0)
 			*folders[i].folder = value;
 	}
+
+	const cJSON *timeout = json_get(conf, "timeout");
+
+	if (cJSON_IsNumber(timeout) && timeout->valuedouble >= 1 && timeout->valuedouble <= LONGEST_TIMEOUT)
+		ret->timeout = (int64_t)timeout->valuedouble;
 }
 
 void config_clear(struct config *config)

@@ -23,10 +23,6 @@ struct config {
 /** The capability through which a runtime hands over the pod's annotations (containerd >= 1.5, CRI-O >= 1.29). */
 #define ANNOTATIONS_CAPABILITY "io.kubernetes.cri.pod-annotations"
 
-/** Whether a plugin type is one of our own names: lamina, multus-cni, multus (and multus-shim, which no delegate may
- * be). */
-bool config_is_own_type(const char *type);
-
 /**
  * Reads the configuration of a request; conf must outlive *ret. as_ipam: it is another plugin's, of which we are the
  * IPAM (no delegates). Keys of ours that are absent come from /etc/lamina/defaults.json when that exists. Errors are
@@ -34,7 +30,8 @@ bool config_is_own_type(const char *type);
  */
 int config_read(const cJSON *conf, bool as_ipam, struct config *ret, struct error *e);
 
-/** What a DEL needs to find its record: the folders, with defaults in place of values that cannot be read. Never fails.
+/** What a DEL needs to find its record: the folders, and the timeout, with defaults in place of values that cannot be
+ * read. Never fails.
  */
 void config_read_folders(const cJSON *conf, struct config *ret);
 

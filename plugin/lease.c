@@ -63,11 +63,16 @@ static int refuse_held(const struct store_entry *holder, struct error *e)
 
 static int refuse_full(const struct lease_request *request, const struct store_reply *reply, struct error *e)
 {
-	const struct ipam_range *range = &request->config->sets[reply->full_set].ranges[0];
+	const struct ipam_range_set *set = &request->config->sets[reply->full_set];
+	size_t used = 0;
+
+	/* The holders are everybody's of the network and its domain. */
+	for (size_t i = 0; i < reply->holder_count; i++)
+		used += ipam_set_allows(set, &reply->holders[i].addr);
 
 	return error_set(e, -ENOSPC, ERROR_TRY_AGAIN,
 		"no free address in %s-%s of network %s: %zu are in use or kept; widen rangeEnd, or see `lamina ip ls`",
-		ip_text(&range->start).s, ip_text(&range->end).s, request->network, reply->holder_count);
+		ip_text(&set->ranges[0].start).s, ip_text(&set->ranges[0].end).s, request->network, used);
 }
 
 /* Takes over what the claim was given. */
@@ -75,9 +80,12 @@ static void keep_reply(struct store_reply *reply, struct made *made)
 {
 	free(made->lease_value);
 	free(made->addrs);
+	free(made->kept);
 	made->lease_value = steal_ptr(reply->value);
 	made->addrs = steal_ptr(reply->addrs);
 	made->addr_count = reply->addr_count;
+	made->kept = steal_ptr(reply->kept);
+	made->kept_count = reply->kept_count;
 	made->lease = MADE_DONE;
 }
 
@@ -131,12 +139,30 @@ int lease_claim(const struct lease_request *request, struct run *run, struct mad
 		request->network);
 }
 
+/* An ADD that failed leaves no address kept for a namespace that had none. DEL knows of none to take back. */
+static void take_back_kept(struct run *run, const struct made *made)
+{
+	for (size_t i = 0; i < made->kept_count; i++) {
+		cleanup_error struct error e = {0};
+		struct store_entry entry = {
+			.network = made->lease_network,
+			.addr = made->kept[i],
+			.value = made->lease_value,
+			.hold_namespace = run->request->pod.ns,
+		};
+
+		if (run->store->ops->forget(run->store, &entry, &e) < 0)
+			log_write(LOG_WARNING, "%s", e.message);
+	}
+}
+
 int lease_release(const char *ifname, struct run *run, struct made *made, struct error *e)
 {
 	if (made->lease == MADE_NOTHING)
 		return 0;
 	if (lease_open_store(run, e) < 0)
 		return e->err;
+	take_back_kept(run, made);
 	if (run->store->ops->release(
 		    run->store, made->lease_network, run->request->container_id, ifname, made->lease_value, e) < 0)
 		return e->err;

@@ -90,5 +90,6 @@ void made_clear(struct made *made)
 	free(made->lease_domain);
 	free(made->lease_value);
 	free(made->addrs);
+	free(made->kept);
 	*made = (struct made){0};
 }

@@ -1,4 +1,5 @@
 /* The front door: which role and verb, and the only place that prints. */
+#include "delegate/chain.h"
 #include "delegate/result.h"
 #include "plugin/addressing.h"
 #include "plugin/base/log.h"
@@ -55,7 +56,7 @@ static bool is_ipam(const char *name, const struct request *request)
 
 	if (strcmp(name, OWN_IPAM) == 0)
 		return true;
-	return type && !config_is_own_type(type) && addressing_is_own(request->conf);
+	return type && !chain_is_own_type(type) && addressing_is_own(request->conf);
 }
 
 static int serve(const char *name)

@@ -19,16 +19,15 @@ static const char *result_version(const struct attachment *a)
 	return version && cni_version_known(version) ? version : "0.1.0";
 }
 
-/* A result without addresses has no form before 0.3.0; its reader converts, so a newer form serves as well. */
+/* Before 0.3.0 there is no place for interfaces, for a second address of a family, or for no address at all. Whoever
+ * reads it converts, so that a newer form serves as well. */
 static cJSON *print_result(const struct attachment *a)
 {
 	cleanup_error struct error e = {0};
+	const char *version = result_version(a);
 	cJSON *printed = NULL;
 
-	if (result_convert(a->result, result_version(a), &printed, &e) < 0) {
-		error_clear(&e);
-		result_convert(a->result, "1.0.0", &printed, &e);
-	}
+	result_convert(a->result, cni_version_at_least(version, "0.3.0") ? version : "1.0.0", &printed, &e);
 	return printed;
 }
 
