@@ -51,7 +51,8 @@ struct store_reply {
 struct store;
 
 struct store_ops {
-	/** Claims all or nothing, in one transaction; two claims never get one address of one domain. */
+	/** Claims all or nothing, in one transaction; two claims never get one address of one domain. An error means
+	 * nothing. */
 	int (*claim)(
 		struct store *store, const struct store_request *request, struct store_reply *ret, struct error *e);
 

@@ -16,6 +16,7 @@
 /* The SQLite file format's header (sqlite.org/fileformat.html, 1.3). */
 #define HEADER_SIZE 100
 #define HEADER_MAGIC "SQLite format 3"
+#define HEADER_PAGE_SIZE 16
 #define HEADER_WRITE_FORMAT 18
 #define HEADER_READ_FORMAT 19
 #define HEADER_USER_VERSION 60
@@ -73,6 +74,14 @@ static uint32_t read_be32(const unsigned char *bytes)
 	return (uint32_t)bytes[0] << 24 | (uint32_t)bytes[1] << 16 | (uint32_t)bytes[2] << 8 | bytes[3];
 }
 
+/* SQLite takes what is missing of the last page for zeros. */
+static bool is_cut_off(const unsigned char *head, off_t file_size)
+{
+	unsigned int page_size = (unsigned int)head[HEADER_PAGE_SIZE] << 8 | head[HEADER_PAGE_SIZE + 1];
+
+	return page_size > 1 && file_size % page_size != 0;
+}
+
 static int check_header(struct database *db, const unsigned char *head, size_t size, struct error *e)
 {
 	const struct db_layout *layout = &layouts[db->kind];
@@ -120,7 +129,9 @@ static int check_file(struct database *db, bool readonly, struct error *e)
 
 	if (size < 0)
 		return error_set(e, -errno, ERROR_IO, "cannot read %s: %s", db->path, strerror(errno));
-	return check_header(db, head, (size_t)size, e);
+	if (check_header(db, head, (size_t)size, e) < 0)
+		return e->err;
+	return is_cut_off(head, st.st_size) ? db_advise(db, e, "is damaged (cut off)") : 0;
 }
 
 /* Called by SQLite while another process has the lock; 0 gives up. */
@@ -135,14 +146,28 @@ static int wait_for_lock(void *data, int tries)
 	return 1;
 }
 
+/*
+ * By default SQLite makes ready for a long life with many threads: pools of memory, which cost a page fault for every
+ * page, locks, statistics. Here it has one thread and two milliseconds. Refused without harm when a database is open.
+ */
+static void keep_small(void)
+{
+	sqlite3_config(SQLITE_CONFIG_SINGLETHREAD);
+	sqlite3_config(SQLITE_CONFIG_MEMSTATUS, 0);
+	sqlite3_config(SQLITE_CONFIG_LOOKASIDE, 0, 0);
+	sqlite3_config(SQLITE_CONFIG_PAGECACHE, NULL, 0, 0);
+}
+
 /* path is not db->path while the file is being made. */
 static int open_handle(struct database *db, const char *path, bool readonly, struct error *e)
 {
 	int flags =
 		(readonly ? SQLITE_OPEN_READONLY : SQLITE_OPEN_READWRITE) | SQLITE_OPEN_NOMUTEX | SQLITE_OPEN_EXRESCODE;
 	sqlite3_int64 no_map = 0;
-	int rc = sqlite3_open_v2(path, &db->handle, flags, NULL);
+	int rc;
 
+	keep_small();
+	rc = sqlite3_open_v2(path, &db->handle, flags, NULL);
 	if (rc != SQLITE_OK)
 		return db_fail(db, rc, e);
 	sqlite3_busy_handler(db->handle, wait_for_lock, db);

@@ -89,7 +89,7 @@ static int check_delegates(const cJSON *conf, const struct config *config, struc
 	const char *type = json_text(conf, "type");
 	int count = cJSON_GetArraySize(config->delegates);
 
-	if (!type || !chain_is_own_type(type) || strcmp(type, "multus-shim") == 0)
+	if (!type || !chain_is_own_type(type) || strcmp(type, "multus-shim") == 0 || strcmp(type, "kube-ipam") == 0)
 		return error_set(e, -EINVAL, ERROR_CONFIG, "type is %.64s: it must be lamina, multus-cni or multus",
 			type ? type : "missing");
 	for (size_t i = 0; i < ARRAY_SIZE(unserved); i++) {

@@ -2,7 +2,6 @@
 
 #include "netlink/addr.h"
 #include "netlink/link.h"
-#include "netlink/probe.h"
 #include "netlink/route.h"
 #include "plugin/base/log.h"
 
@@ -13,6 +12,9 @@
 #define ADDRESS_PRIORITY 30000
 #define SUBNET_PRIORITY 31000
 #define MAX_ADDRESSES 64
+
+/* RT_SCOPE_LINK of rtnetlink(7): what is on the link is not reached through a gateway. */
+#define SCOPE_LINK 253
 
 struct addresses {
 	struct ip_prefix list[MAX_ADDRESSES];
@@ -70,7 +72,7 @@ static int read_route(
 	};
 	if (!dst || !ip_parse_prefix(dst, &ret->dst) || (gw && !ip_parse(gw, &ret->gateway)))
 		return error_set(e, -EINVAL, ERROR_DECODE, "invalid route in the IPAM result");
-	if (!gw)
+	if (!gw && ret->scope < SCOPE_LINK)
 		ret->gateway = ret->dst.addr.family == AF_INET ? addresses->gateway4 : addresses->gateway6;
 	return 0;
 }
@@ -95,15 +97,7 @@ int interface_configure(const struct attachment *a, struct run *run, const cJSON
 		if (addr_add(run->pod, ifindex, &addresses.list[i], e) < 0)
 			return e->err;
 	}
-	if (link_set_up(run->pod, ifindex, e) < 0)
-		return e->err;
-	for (size_t i = 0; i < addresses.count; i++) {
-		const struct ip_addr *addr = &addresses.list[i].addr;
-
-		if (addr->family == AF_INET6 && probe_announce(run->netns_fd, ifindex, a->made.mac, addr, e) < 0)
-			return e->err;
-	}
-	return 0;
+	return link_set_up(run->pod, ifindex, e);
 }
 
 /* A default route for the main table; one that names a table of its own is the site's business. */

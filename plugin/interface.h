@@ -5,9 +5,8 @@
 #include "plugin/attachment.h"
 
 /**
- * Puts the result's ips on the link, sets it up and announces them: one gratuitous ARP per IPv4 address (by the kernel,
- * arp_notify), one unsolicited neighbour advertisement per IPv6 address. In this order, since the kernel announces only
- * what is there when the link goes up.
+ * Puts the result's ips on the link and sets it up. In this order, since the kernel announces what is there when the
+ * link goes up: one gratuitous ARP per IPv4 address, one unsolicited neighbour advertisement per IPv6 address.
  */
 int interface_configure(const struct attachment *a, struct run *run, const cJSON *result, struct error *e);
 

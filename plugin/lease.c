@@ -115,7 +115,6 @@ int lease_claim(const struct lease_request *request, struct run *run, struct mad
 	if (lease_open_store(run, e) < 0)
 		return e->err;
 	claim.sandbox = sandbox;
-	made->lease = MADE_INTENDED;
 	for (int round = 0; round < MAX_ROUNDS; round++) {
 		cleanup_reply struct store_reply reply = {0};
 		size_t before = eviction.count;

@@ -22,7 +22,7 @@ int lease_prepare(const struct lease_request *request, const struct run *run, st
 /**
  * Claims. made.addrs is set, made.lease is MADE_DONE. Holders whose namespace is gone give way, and so does an older
  * sandbox of the same pod (its link is deleted first). Held by anybody else, or full: ERROR_TRY_AGAIN, naming holder or
- * range and the way out.
+ * range and the way out. On failure nothing is claimed, and made.lease stays MADE_NOTHING.
  */
 int lease_claim(const struct lease_request *request, struct run *run, struct made *made, struct error *e);
 

@@ -95,6 +95,25 @@ static bool claims(const struct attachment *a)
 	return a->ops->offer && addressing_is_own(a->conf);
 }
 
+/* Where addresses can be had, for an error. */
+static char *list_subnets(const struct plan *plan)
+{
+	char *text = copy_text("");
+
+	for (size_t i = 0; i < plan->count; i++) {
+		const struct attachment *a = plan->attachments[i];
+		const char *subnet = json_text(json_get(a->conf, "ipam"), "subnet");
+		cleanup_free char *before = NULL;
+
+		if (!claims(a))
+			continue;
+		before = text;
+		text = format_text(
+			"%s%s%s (%s.ipam)", before, *before ? ", " : "", subnet ? subnet : "ranges", a->path);
+	}
+	return text;
+}
+
 static int place(
 	const struct plan *plan, const struct annotations *annotations, const struct wanted *wanted, struct error *e)
 {
@@ -110,8 +129,12 @@ static int place(
 	}
 	if (taken || (wanted->elsewhere && foreign))
 		return 0;
-	return error_set(e, -EINVAL, ERROR_CONFIG, "%s is %s: no network of this node has a subnet that holds it",
-		wanted->source, ip_text(&wanted->addr).s);
+
+	cleanup_free char *subnets = list_subnets(plan);
+
+	return error_set(e, -EINVAL, ERROR_CONFIG,
+		"%s is %s: no network of this node has a subnet that holds it; there is %s", wanted->source,
+		ip_text(&wanted->addr).s, subnets);
 }
 
 static int place_addresses(

@@ -33,7 +33,7 @@ static cJSON *multus_element(const struct attachment *a)
 	cleanup_free char *text = json_print(a->conf);
 	cleanup_free char *bytes = base64_encode(text, strlen(text));
 
-	json_put(element, "Conf", plugins ? cJSON_CreateObject() : json_copy(a->conf));
+	json_put(element, "Conf", plugins ? cJSON_CreateObject() : cJSON_CreateRaw(text));
 	if (plugins)
 		json_put(list, "plugins", json_copy(plugins));
 	json_put(element, "ConfList", list);

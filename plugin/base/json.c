@@ -103,9 +103,8 @@ static size_t find_loose(const char *bytes, size_t length)
 
 	for (size_t i = 0; i < length; i++) {
 		unsigned char c = (unsigned char)bytes[i];
-		bool white = count_white(bytes + i, 1) == 1;
 
-		if (in_string ? c < 0x20 : (c < 0x20 && !white) || c >= 0x7f)
+		if (in_string ? c < 0x20 : (c < 0x20 && count_white(bytes + i, 1) == 0) || c >= 0x7f)
 			return i;
 		if (c == '"') {
 			in_string = !in_string;

@@ -1,7 +1,9 @@
 /* netlink/: namespaces, sockets, links and addresses, against the real kernel. */
 #include "test/unit/netlink_kit.h"
 
+#include <signal.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
 
 /* --- namespaces --- */
 
@@ -215,6 +217,42 @@ static void misses_absent_links(void **state)
 	assert_int_equal(link_get(lab->pod, "m0", &link, &e), -ENODEV);
 }
 
+/* Somebody else's links come and go: the kernel calls such a dump interrupted, and it is read again. */
+static void reads_while_others_change(void **state)
+{
+	enum { LINKS = 200, ROUNDS = 200 };
+	const struct lab *lab = *state;
+	cleanup_error struct error e = {0};
+	struct link_info link = {0}, found;
+	char name[IFNAMSIZ];
+	int status = 0;
+
+	for (int i = 0; i < LINKS; i++) {
+		snprintf(name, sizeof(name), "net%d", i);
+		link = make(lab, name, (uint8_t)i);
+	}
+
+	pid_t child = fork();
+
+	if (child == 0) {
+		struct macvlan_spec s = spec(lab, "coming", 255);
+		struct nl *creator = NULL, *pod = NULL;
+
+		if (nl_open(-1, &creator, &e) < 0 || nl_open(lab->pod_fd, &pod, &e) < 0)
+			_exit(1);
+		while (link_add_macvlan(creator, pod, &s, &found, &e) == 0 && link_delete(pod, found.ifindex, &e) == 0)
+			;
+		_exit(1);
+	}
+	for (int i = 0; i < ROUNDS; i++) {
+		assert_done(link_find_macvlan(lab->pod, link.mac, &found, &e), &e);
+		assert_int_equal(found.ifindex, link.ifindex);
+	}
+	kill(child, SIGKILL);
+	waitpid(child, &status, 0);
+	assert_true(WIFSIGNALED(status));
+}
+
 /* --- addresses --- */
 
 static void adds_addresses(void **state)
@@ -225,6 +263,7 @@ static void adds_addresses(void **state)
 	} cases[] = {
 		{"10.9.0.5/16", "inet 10.9.0.5/16 brd 10.9.255.255 scope global net1"},
 		{"10.8.0.129/25", "inet 10.8.0.129/25 brd 10.8.0.255 scope global net1"},
+		{"10.7.1.1/30", "inet 10.7.1.1/30 brd 10.7.1.3 scope global net1"},
 		{"10.7.0.2/31", "inet 10.7.0.2/31 scope global net1"},
 		{"10.6.0.1/32", "inet 10.6.0.1/32 scope global net1"},
 		{"fd00:9::5/64", "inet6 fd00:9::5/64 scope global nodad"},
@@ -374,6 +413,7 @@ int main(void)
 		cmocka_unit_test(leaves_no_descriptor_behind),
 		IN_LAB(reads_links),
 		IN_LAB(misses_absent_links),
+		IN_LAB(reads_while_others_change),
 		IN_LAB(adds_addresses),
 		IN_LAB(says_why_an_address_cannot_be_added),
 		cmocka_unit_test(parses_modes),

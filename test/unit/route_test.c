@@ -218,6 +218,8 @@ static void looks_at_what_is_asked_for(void **state)
 	shell_in_pod(lab, "ip route add 10.60.0.0/16 nexthop via 10.9.0.1 nexthop via 10.8.0.1");
 	other = route(links.net2, "10.60.0.0/16", "10.8.0.1");
 	assert_true(installed(lab, &other));
+	other = route(links.net1, "10.60.0.0/16", "10.9.0.1");
+	assert_true(installed(lab, &other));
 	assert_int_equal(route_add(lab->pod, &other, &e), -EEXIST);
 }
 
@@ -314,6 +316,38 @@ static void adds_and_deletes_rules(void **state)
 	}
 }
 
+static void deletes_all_rules_of_a_table_and_priority(void **state)
+{
+	static const struct {
+		const char *from;
+		uint32_t table, priority;
+		bool goes;
+	} cases[] = {
+		{"10.9.0.5/32", 101, 3000, true},
+		{"10.9.0.0/16", 101, 3000, true},
+		{"fd00:9::5/128", 101, 3000, true},
+		{"10.9.0.5/32", 102, 3000, false},
+		{"10.9.0.5/32", 101, 3001, false},
+		{"fd00:9::5/128", 102, 3000, false},
+	};
+	const struct lab *lab = *state;
+	cleanup_error struct error e = {0};
+
+	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+		struct rule rule = {prefix(cases[i].from), cases[i].table, cases[i].priority};
+
+		assert_done(rule_add(lab->pod, &rule, &e), &e);
+	}
+	assert_done(rule_delete_all(lab->pod, 101, 3000, &e), &e);
+	assert_done(rule_delete_all(lab->pod, 101, 3000, &e), &e);
+	assert_null(e.message);
+	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+		struct rule rule = {prefix(cases[i].from), cases[i].table, cases[i].priority};
+
+		assert_int_equal(in_force(lab, &rule), !cases[i].goes);
+	}
+}
+
 static void finds_the_link_of_the_default_route(void **state)
 {
 	const struct lab *lab = *state;
@@ -325,6 +359,7 @@ static void finds_the_link_of_the_default_route(void **state)
 		{"true", 0},
 		{"ip route add default via 10.9.0.1 table 101", 0},
 		{"ip route add unreachable default metric 9", 0},
+		{"ip -6 route add unreachable default metric 9", 0},
 		{"ip route add 0.0.0.0/1 via 10.9.0.1", 0},
 		{"ip -6 route add default via fd00:8::1", links.net2},
 		{"ip route add default via 10.9.0.1 metric 20", links.net1},
@@ -358,6 +393,7 @@ int main(void)
 		IN_LAB(looks_at_what_is_asked_for),
 		IN_LAB(routes_by_source_through_a_table),
 		IN_LAB(adds_and_deletes_rules),
+		IN_LAB(deletes_all_rules_of_a_table_and_priority),
 		IN_LAB(finds_the_link_of_the_default_route),
 	};
 
