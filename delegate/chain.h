@@ -59,6 +59,7 @@ void chain_settle(struct chain *chain);
 int chain_del_start(struct chain *chain, const struct call_params *params, const cJSON *previous, int64_t deadline,
 	struct error *e);
 
+/** Awaits it and calls the plugins before it. The first error is returned when all were called. */
 int chain_del_finish(struct chain *chain, struct error *e);
 
 /** CHECK in order, with previous as prevResult; first error. Versions before 0.4.0 have no CHECK: success without a

@@ -324,7 +324,6 @@ static pid_t parent_of(pid_t pid)
 	cleanup_free char *path = format_text("/proc/%d/stat", (int)pid);
 	cleanup_free char *text = NULL;
 	cleanup_error struct error ignored = {0};
-	int parent = 0;
 
 	if (file_read(path, 4096, &text, NULL, &ignored) < 0)
 		return 0;
@@ -332,7 +331,7 @@ static pid_t parent_of(pid_t pid)
 	/* "pid (name) state parent": the name may hold anything. */
 	const char *behind_name = strrchr(text, ')');
 
-	return behind_name && sscanf(behind_name + 1, " %*c %d", &parent) == 1 ? parent : 0;
+	return behind_name && strlen(behind_name) > 4 ? (pid_t)strtol(behind_name + 4, NULL, 10) : 0;
 }
 
 /* Ourselves, or a process that waits for us: to await it would last for ever. */
@@ -401,7 +400,7 @@ static int scan_strays(const char *container_id, bool end_them, struct strays *s
 		return error_set(e, -errno, ERROR_IO, "cannot open /proc: %s", strerror(errno));
 	*ret = false;
 	for (struct dirent *entry; (entry = readdir(proc));) {
-		pid_t pid = isdigit((unsigned char)entry->d_name[0]) ? atoi(entry->d_name) : 0;
+		pid_t pid = (pid_t)strtol(entry->d_name, NULL, 10);
 
 		if (pid <= 0 || !is_stray(pid, container_id))
 			continue;

@@ -67,7 +67,7 @@ char *text_quote(const char *bytes, size_t length, size_t max)
 			n = 1;
 		}
 	}
-	strcpy(text + used, length > max ? "...\"" : "\"");
+	memcpy(text + used, length > max ? "...\"" : "\"", length > max ? sizeof("...\"") : sizeof("\""));
 	return text;
 }
 

@@ -1,6 +1,8 @@
 /*
  * The store of one node: SQLite. Claims live as long as the boot does (<dataDir>/<boot id>.db, default /run/lamina),
- * what is kept for a namespace outlives it (<cniDir>/holds.db, synchronous FULL).
+ * what is kept for a namespace outlives it (<cniDir>/holds.db, synchronous FULL). Two connections, not one with an
+ * attached file: holds are committed before the claims that need them, an error names the file that it is about, and a
+ * release never opens the holds. Whoever writes holds has the claims' write lock.
  */
 #pragma once
 
@@ -32,6 +34,9 @@ struct store_seed {
 int store_sqlite_create(const struct store_sqlite_paths *paths, const struct store_seed *seeds, size_t count,
 	int64_t deadline, struct error *e);
 
-/** Opens for reading only: `lamina ip ls`, `plan`. Absent files are an empty store. */
+/**
+ * Opens for reading only: `lamina ip ls`, `plan`. Absent files are an empty store; nothing is made or changed. After a
+ * kill in the middle of a change: ERROR_TRY_AGAIN, until the next claim or release takes it back.
+ */
 int store_sqlite_open_readonly(
 	const struct store_sqlite_paths *paths, int64_t deadline, struct store **ret, struct error *e);

@@ -94,9 +94,9 @@ static int check_header(struct database *db, const unsigned char *head, size_t s
 	if (read_be32(head + HEADER_APPLICATION_ID) != layout->application_id || version == 0)
 		return db_advise(db, e, "is an SQLite file of another program");
 	if (version > layout->version) {
-		cleanup_free char *text =
-			format_text("was written by a newer lamina (layout %u, this one knows %u), the one to use; if it is gone",
-				version, layout->version);
+		cleanup_free char *text = format_text(
+			"was written by a newer lamina (layout %u, this one knows %u), the one to use; if it is gone",
+			version, layout->version);
 
 		return db_advise(db, e, text);
 	}

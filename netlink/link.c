@@ -304,8 +304,9 @@ static int hex_digit(char c)
 {
 	if (c >= '0' && c <= '9')
 		return c - '0';
-	c |= 0x20;
-	return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
+	if (c >= 'a' && c <= 'f')
+		return c - 'a' + 10;
+	return c >= 'A' && c <= 'F' ? c - 'A' + 10 : -1;
 }
 
 bool link_parse_mac(const char *text, uint8_t ret[MAC_BYTES])
@@ -313,7 +314,7 @@ bool link_parse_mac(const char *text, uint8_t ret[MAC_BYTES])
 	uint8_t mac[MAC_BYTES];
 	/* Groups of two digits between ':' or '-', or of four between '.'. */
 	bool dots = strlen(text) == 14;
-	char separator = dots ? '.' : text[0] && text[1] ? text[2] : '\0';
+	int separator = dots ? '.' : text[0] && text[1] ? text[2] : '\0';
 	size_t group = dots ? 2 : 1;
 
 	if (separator != '.' && separator != ':' && separator != '-')

@@ -46,4 +46,5 @@ int rule_delete(struct nl *nl, const struct rule *rule, struct error *e);
 /** Deletes every rule of that table and priority, in both families, whatever it is from; none is success. */
 int rule_delete_all(struct nl *nl, uint32_t table, uint32_t priority, struct error *e);
 
+/** Whether just this rule is there: from, table, priority. */
 int rule_exists(struct nl *nl, const struct rule *rule, bool *ret, struct error *e);

@@ -347,7 +347,7 @@ static int find_link(const struct attachment *a, struct run *run, struct link_in
 
 static int del_start_macvlan(struct attachment *a, struct run *run, struct error *e)
 {
-	struct link_info link;
+	struct link_info link = {0};
 
 	if (find_link(a, run, &link, e) < 0) {
 		if (e->err != -ENODEV)
@@ -380,7 +380,7 @@ static int release_ipam(struct attachment *a, struct run *run, struct error *e)
 
 static int del_finish_macvlan(struct attachment *a, struct run *run, struct error *e)
 {
-	struct link_info link;
+	struct link_info link = {0};
 
 	/* Link before address: a successor must not find the old interface still answering. */
 	if (find_link(a, run, &link, e) == 0)

@@ -48,7 +48,7 @@ struct attachment {
 	char *network;      /* the delegate's name */
 	char ifname[IFNAMSIZ];
 	bool independent; /* needs no other attachment: may be made while the default network is under way */
-	cJSON *conf; /* the delegate's configuration, owned */
+	cJSON *conf;      /* the delegate's configuration, owned */
 	struct made made;
 	cJSON *result; /* what is installed (delegate/result.h); NULL until then, or when nobody remembers */
 	void *private; /* the kind's own */

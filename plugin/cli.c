@@ -38,6 +38,13 @@ struct options {
 	int count;
 };
 
+static void clear_options(struct options *options)
+{
+	cJSON_Delete(options->annotations);
+}
+
+#define cleanup_options CLEANUP(clear_options)
+
 static int wrong_call(struct error *e, const char *what)
 {
 	error_set(e, -EINVAL, ERROR_ENVIRONMENT, "%s (lamina --help)", what);
@@ -198,8 +205,7 @@ static int dispatch(const struct options *options, FILE *out, struct error *e)
 
 int cli_run(int argc, char *argv[], char **ret, struct error *e)
 {
-	struct options options = {.annotations = cJSON_CreateObject()};
-	cleanup_json cJSON *owned = options.annotations;
+	cleanup_options struct options options = {.annotations = cJSON_CreateObject()};
 	size_t length = 0;
 
 	if (strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0 || strcmp(argv[1], "help") == 0) {

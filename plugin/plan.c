@@ -57,9 +57,16 @@ void plan_assume(struct plan *plan, const struct request *request, const struct 
 
 	cJSON_ArrayForEach(delegate, config->delegates)
 	{
-		if (cJSON_IsObject(delegate))
-			plan_append(plan, attachment_new(delegate, index, request->ifname));
-		index++;
+		cleanup_error struct error e = {0};
+		cleanup_attachment struct attachment *a = NULL;
+
+		if (!cJSON_IsObject(delegate))
+			continue;
+		a = attachment_new(delegate, index++, request->ifname);
+		if (a->ops->plan(a, request, config, &e) < 0)
+			log_write(LOG_WARNING, "left alone: %s", e.message);
+		else
+			plan_append(plan, steal_ptr(a));
 	}
 }
 

@@ -14,8 +14,8 @@ struct plan {
  */
 int plan_build(struct plan *plan, const struct request *request, const struct config *config, struct error *e);
 
-/** The attachments of a configuration without validation, for a DEL that finds no record. Elements that are not objects
- * are skipped. */
+/** The attachments of a configuration for a DEL that finds no record. Delegates that no ADD would have accepted are
+ * left out. */
 void plan_assume(struct plan *plan, const struct request *request, const struct config *config);
 
 /** Puts an attachment at the end; takes ownership. */

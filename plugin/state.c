@@ -213,7 +213,7 @@ int state_strike(const struct plan *plan, const bool *done, struct run *run, str
 		if (done[i] && results_remove(plan->attachments[i], cni_dir, run->request->container_id, e) < 0)
 			return e->err;
 	}
-	if (read_file(path, &list, e) < 0) {
+	if (read_file(path, &list, e) < 0 || !list) {
 		if (e->err != -ENOENT && e->err != -EBADMSG)
 			return e->err;
 		error_clear(e);

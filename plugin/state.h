@@ -10,8 +10,9 @@
 
 /** The elements of one ADD: those of (container ID, CNI_IFNAME). */
 struct record {
-	bool done; /* the ADD was completed */
-	bool ours; /* written by lamina; false: by multus */
+	bool done;    /* the ADD was completed */
+	bool ours;    /* written by lamina; false: by multus */
+	bool assumed; /* there is none: the plan is what the configuration would have made */
 	struct sandbox sandbox;
 	char *network;    /* the outer network's name */
 	struct plan plan; /* attachments with .made and, from results/, .result */

@@ -53,20 +53,22 @@ static void roll_back(struct plan *plan, struct run *run)
 		log_write(LOG_WARNING, "%s", down.message);
 }
 
-static int overall_result(const struct plan *plan, const struct request *request, cJSON **ret, struct error *e)
+/* What plugins before us made, as a result to go on from. */
+static int read_previous(const struct request *request, cJSON **ret, struct error *e)
 {
-	const cJSON *prev = json_get(request->conf, "prevResult");
-	cleanup_json cJSON *merged = NULL;
+	const cJSON *previous = json_get(request->conf, "prevResult");
 
-	if (!prev)
-		return result_convert(plan->attachments[0]->result, request->version, ret, e);
-	if (result_read(prev, request->version, &merged, e) < 0)
+	if (!previous) {
+		*ret = result_new();
+		return 0;
+	}
+	if (result_read(previous, request->version, ret, e) < 0)
 		return error_wrap(e, "could not parse prevResult");
-	result_merge(merged, plan->attachments[0]->result);
-	return result_convert(merged, request->version, ret, e);
+	return 0;
 }
 
-static int make_recorded(struct plan *plan, struct run *run, cJSON **ret, struct error *e)
+/* overall becomes the result of the whole ADD. */
+static int make_recorded(struct plan *plan, struct run *run, cJSON *overall, cJSON **ret, struct error *e)
 {
 	cleanup_json cJSON *result = NULL;
 
@@ -76,8 +78,9 @@ static int make_recorded(struct plan *plan, struct run *run, cJSON **ret, struct
 		if (results_save(plan->attachments[i], run, e) < 0)
 			return e->err;
 	}
+	result_merge(overall, plan->attachments[0]->result);
 	/* Before the record says done: a version that cannot hold the result is an error that undoes all. */
-	if (overall_result(plan, run->request, &result, e) < 0 || state_save(plan, true, run, e) < 0)
+	if (result_convert(overall, run->request->version, &result, e) < 0 || state_save(plan, true, run, e) < 0)
 		return e->err;
 	*ret = steal_ptr(result);
 	return 0;
@@ -88,8 +91,10 @@ int verb_add(const struct request *request, cJSON **ret, struct error *e)
 	cleanup_config struct config config = {0};
 	cleanup_plan struct plan plan = {0};
 	cleanup_run struct run run = {.netns_fd = -1};
+	cleanup_json cJSON *overall = NULL;
 
-	if (config_read(request->conf, false, &config, e) < 0 || plan_build(&plan, request, &config, e) < 0)
+	if (config_read(request->conf, false, &config, e) < 0 || plan_build(&plan, request, &config, e) < 0 ||
+		read_previous(request, &overall, e) < 0)
 		return e->err;
 	trace_step("planned");
 	if (refuse_recorded(request, &config, e) < 0 || run_open(&run, request, &config, config.timeout, e) < 0 ||
@@ -102,7 +107,7 @@ int verb_add(const struct request *request, cJSON **ret, struct error *e)
 	trace_step("recorded");
 	if (fault_point("recorded") < 0)
 		error_set(e, -EIO, ERROR_IO, "fault: recorded");
-	if (e->err || make_recorded(&plan, &run, ret, e) < 0)
+	if (e->err || make_recorded(&plan, &run, overall, ret, e) < 0)
 		roll_back(&plan, &run);
 	return e->err;
 }
@@ -151,8 +156,6 @@ static void assume_all(struct plan *plan, const struct request *request, const s
 
 static int load_or_assume(const struct request *request, struct config *config, struct record *record, struct error *e)
 {
-	cleanup_error struct error broken = {0};
-
 	config_read_folders(request->conf, config);
 	if (state_load(config->cni_dir, request->container_id, request->ifname, record, e) == 0) {
 		/* The record has all that is needed; the configuration may be anything by now. */
@@ -170,9 +173,16 @@ static int load_or_assume(const struct request *request, struct config *config, 
 	error_clear(e);
 	record_clear(record);
 	record->done = done;
+	record->assumed = done;
 	config_clear(config);
-	if (config_read(request->conf, false, config, e) < 0)
-		return e->err;
+	if (config_read(request->conf, false, config, e) < 0) {
+		if (!done)
+			return e->err;
+		/* Such an ADD was refused before its first step: a runtime must not try its DEL for ever. */
+		log_write(LOG_WARNING, "nothing is recorded, and nothing can be planned: %s", e->message);
+		error_clear(e);
+		return 0;
+	}
 	assume_all(&record->plan, request, config);
 	return 0;
 }
@@ -213,6 +223,9 @@ int verb_del(const struct request *request, struct error *e)
 	cleanup_error struct error strike = {0};
 
 	plan_unmake(&record.plan, &run, done, e);
+	/* The same holds for a delegate whose program is not there, and of which nothing is recorded. */
+	if (record.assumed && e->err == -ENOENT && e->code == ERROR_CONFIG)
+		error_clear(e);
 	state_strike(&record.plan, done, &run, &strike);
 	error_keep_first(e, &strike);
 	return e->err;

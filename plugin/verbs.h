@@ -17,7 +17,14 @@ int verb_del(const struct request *request, struct error *e);
 /** Compares what is recorded with the kernel and the store, and forwards to the delegates. */
 int verb_check(const struct request *request, struct error *e);
 
-/** The same three for lamina as the stand-alone IPAM plugin `kube-ipam`. */
+/**
+ * ADD of lamina as the stand-alone IPAM plugin `kube-ipam`: claims addresses for somebody else's interface. A repeated
+ * one gets the same answer. *ret is owned by the caller.
+ */
 int ipam_add(const struct request *request, cJSON **ret, struct error *e);
+
+/** DEL of the same: releases by the record, or, without one, what the store has for (network, container, interface). */
 int ipam_del(const struct request *request, struct error *e);
+
+/** CHECK of the same: whether record and store agree. */
 int ipam_check(const struct request *request, struct error *e);

@@ -45,7 +45,7 @@ bool base64_decode(const char *text, char **ret, size_t *ret_length)
 	uint32_t group = 0;
 
 	for (size_t i = 0; i < length; i++) {
-		const char *digit = i >= length - padding ? alphabet : memchr(alphabet, text[i], 64);
+		const char *digit = i >= length - padding ? alphabet : strchr(alphabet, text[i]);
 
 		if (!digit)
 			return false;

@@ -132,7 +132,7 @@ static char *go_number(double value)
 	while (strtod(shortest, NULL) != value && ++precision <= 17);
 
 	/* d.ddde+XX -> digits, then zeros up to the exponent. */
-	int exponent = atoi(strchr(shortest, 'e') + 1);
+	int exponent = (int)strtol(strchr(shortest, 'e') + 1, NULL, 10);
 	bool negative = shortest[0] == '-';
 	cleanup_free char *digits = allocate(1, (size_t)exponent + 20);
 	int n = 0;

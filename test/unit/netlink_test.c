@@ -2,6 +2,7 @@
 #include "test/unit/netlink_kit.h"
 
 #include <signal.h>
+#include <sys/prctl.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 
@@ -238,6 +239,8 @@ static void reads_while_others_change(void **state)
 		struct macvlan_spec s = spec(lab, "coming", 255);
 		struct nl *creator = NULL, *pod = NULL;
 
+		/* It goes with the test, also when that fails. */
+		prctl(PR_SET_PDEATHSIG, SIGKILL);
 		if (nl_open(-1, &creator, &e) < 0 || nl_open(lab->pod_fd, &pod, &e) < 0)
 			_exit(1);
 		while (link_add_macvlan(creator, pod, &s, &found, &e) == 0 && link_delete(pod, found.ifindex, &e) == 0)

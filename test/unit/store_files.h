@@ -112,7 +112,7 @@ static inline int try_claim(const struct paths *paths, const struct ipam_config 
 static inline char *read_all(const char *path, size_t *ret_size)
 {
 	int fd = open(path, O_RDONLY | O_CLOEXEC);
-	struct stat st;
+	struct stat st = {0};
 
 	assert_true(fd >= 0 && fstat(fd, &st) == 0);
 

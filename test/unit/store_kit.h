@@ -10,6 +10,7 @@
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <sys/wait.h>
 
 #include <cmocka.h>
@@ -179,6 +180,19 @@ static inline void expect_list(struct store *store, const char *expected)
 			entry->value ? entry->value : "-", entry->hold_namespace ? entry->hold_namespace : "-");
 	}
 	assert_string_equal(text, expected);
+}
+
+/** fork(2); the child ends with us, also when it is stopped or hangs because a test failed. */
+static inline pid_t fork_child(void)
+{
+	pid_t parent = getpid(), child = fork();
+
+	if (child == 0) {
+		prctl(PR_SET_PDEATHSIG, SIGKILL);
+		if (getppid() != parent)
+			_exit(1);
+	}
+	return child;
 }
 
 /** Waits for a child; what it exited with, or minus the signal that ended it. */

@@ -138,7 +138,7 @@ static void never_gives_one_address_to_two_processes(void **state)
 	pid_t children[CHILDREN];
 
 	for (int i = 0; i < CHILDREN; i++) {
-		children[i] = fork();
+		children[i] = fork_child();
 		if (children[i] == 0)
 			claim_many(*state, config, i);
 	}
