@@ -353,7 +353,8 @@ static bool is_stray(pid_t pid, const char *container_id)
 	size_t length = 0;
 
 	return file_read(path, MAX_ENVIRONMENT, &environment, &length, &ignored) == 0 &&
-	       environment_says(environment, length, "CNI_COMMAND", "ADD") &&
+	       (environment_says(environment, length, "CNI_COMMAND", "ADD") ||
+		       environment_says(environment, length, "CNI_COMMAND", "DEL")) &&
 	       environment_says(environment, length, "CNI_CONTAINERID", container_id) && shares_pid_namespace(pid) &&
 	       !is_ours(pid);
 }

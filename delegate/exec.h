@@ -50,8 +50,8 @@ DEFINE_CLEANUP(struct process, process_free)
 void process_adopt_orphans(void);
 
 /**
- * Awaits the end of every process (but this one) whose environment has CNI_COMMAND=ADD and
- * CNI_CONTAINERID=<container_id>: what an ADD that was killed left running. At the deadline they are killed and
+ * Awaits the end of every process (but this one) whose environment has CNI_COMMAND=ADD or DEL and
+ * CNI_CONTAINERID=<container_id>: what an ADD or DEL that was killed left running. At the deadline they are killed and
  * awaited. Two scans of /proc without one are the end. Returns how many were seen in *ret. Processes of other PID
  * namespaces do not count (containers may write anything into their environment), nor do those that wait for us.
  * -ETIMEDOUT (ERROR_TRY_AGAIN): still there 5 s after it was killed.

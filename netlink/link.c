@@ -313,13 +313,14 @@ bool link_parse_mac(const char *text, uint8_t ret[MAC_BYTES])
 {
 	uint8_t mac[MAC_BYTES];
 	/* Groups of two digits between ':' or '-', or of four between '.'. */
-	bool dots = strlen(text) == 14;
-	int separator = dots ? '.' : text[0] && text[1] ? text[2] : '\0';
-	size_t group = dots ? 2 : 1;
+	size_t length = strlen(text), group = length == 14 ? 2 : 1;
+	char separator = '.';
 
-	if (separator != '.' && separator != ':' && separator != '-')
+	if (length != 14 && length != 17)
 		return false;
-	if (!dots && (separator == '.' || strlen(text) != 17))
+	if (length == 17)
+		separator = text[2];
+	if (length == 17 && separator != ':' && separator != '-')
 		return false;
 	for (size_t i = 0; i < MAC_BYTES; i++) {
 		int high = hex_digit(text[0]), low = high < 0 ? -1 : hex_digit(text[1]);

@@ -14,14 +14,6 @@ int nl_open(int netns_fd, struct nl **ret, struct error *e);
 /** Not nl_close: libnl has a function of that name, and the program's symbol would stand in front of it. */
 void nl_free(struct nl *nl);
 
-#ifndef NETLINK_ROOM
-/* Passing: until plugin/run.c says nl_free. */
-static inline void nl_close(struct nl *nl)
-{
-	nl_free(nl);
-}
-#endif
-
 /** The namespace of the socket, without another setns(2). */
 const struct netns_id *nl_namespace(const struct nl *nl);
 

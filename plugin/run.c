@@ -70,8 +70,8 @@ void run_extend(struct run *run, int64_t seconds)
 void run_close(struct run *run)
 {
 	store_close(run->store);
-	nl_close(run->pod);
-	nl_close(run->host);
+	nl_free(run->pod);
+	nl_free(run->host);
 	cleanup_close_fd(&run->netns_fd);
 	free(run->path);
 	free(run->node);

@@ -144,6 +144,7 @@ static int read_elements(const cJSON *list, const char *path, const char *ifname
 	cJSON_ArrayForEach(element, list)
 	{
 		const cJSON *own = json_get(element, "lamina");
+		bool done = cJSON_IsTrue(json_get(own, "done"));
 
 		if (!belongs(element, ifname)) {
 			position++;
@@ -151,13 +152,14 @@ static int read_elements(const cJSON *list, const char *path, const char *ifname
 		}
 		if (own && !ret->ours) {
 			ret->ours = true;
-			ret->done = cJSON_IsTrue(json_get(own, "done"));
+			ret->done = done;
+			ret->going = cJSON_IsTrue(json_get(own, "going"));
 			ret->network = copy_text(json_text(own, "network"));
 			sandbox_read(own, &ret->sandbox);
 		}
 
 		/* multus's own elements are all done, and nobody wrote down what was made. */
-		struct attachment *a = read_attachment(element, position++, ifname ? ifname : "", own && ret->done);
+		struct attachment *a = read_attachment(element, position++, ifname ? ifname : "", done);
 
 		if (!a)
 			return error_set(e, -EBADMSG, ERROR_IO, "%s is damaged: element %u has no configuration", path,
@@ -180,6 +182,24 @@ int state_load(const char *cni_dir, const char *container_id, const char *ifname
 	for (size_t i = 0; i < ret->plan.count; i++)
 		results_load(ret->plan.attachments[i], cni_dir, container_id);
 	return 0;
+}
+
+int state_mark_going(const struct run *run, struct error *e)
+{
+	cleanup_free char *path = record_path(run->config->cni_dir, run->request->container_id);
+	cleanup_json cJSON *list = NULL;
+	cJSON *element;
+
+	if (read_file(path, &list, e) < 0)
+		return e->err;
+	cJSON_ArrayForEach(element, list)
+	{
+		cJSON *own = cJSON_GetObjectItemCaseSensitive(element, "lamina");
+
+		if (own && belongs(element, run->request->ifname))
+			json_put(own, "going", cJSON_CreateTrue());
+	}
+	return write_file(path, list, e);
 }
 
 static bool is_struck(const cJSON *element, const struct plan *plan, const bool *done)

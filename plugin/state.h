@@ -11,6 +11,7 @@
 /** The elements of one ADD: those of (container ID, CNI_IFNAME). */
 struct record {
 	bool done;    /* the ADD was completed */
+	bool going;   /* a DEL has begun */
 	bool ours;    /* written by lamina; false: by multus */
 	bool assumed; /* there is none: the plan is what the configuration would have made */
 	struct sandbox sandbox;
@@ -29,6 +30,9 @@ int state_save(const struct plan *plan, bool done, struct run *run, struct error
  * that cannot be read or parsed: -EBADMSG (ERROR_IO, what it is in .message). record_clear is needed after failure too.
  */
 int state_load(const char *cni_dir, const char *container_id, const char *ifname, struct record *ret, struct error *e);
+
+/** Notes that a DEL has begun, should it be killed with its programs running. A record of multus stays as it is. */
+int state_mark_going(const struct run *run, struct error *e);
 
 /** Removes the elements of (container, CNI_IFNAME) whose done[] is true, and their results; with the last one the file.
  */

@@ -128,7 +128,7 @@ static int enter_if_same(struct run *run, const struct record *record, const cha
 	if (e->code != ERROR_NO_NAMESPACE)
 		run->call_netns = "";
 	error_clear(e);
-	nl_close(run->pod);
+	nl_free(run->pod);
 	run->pod = NULL;
 	cleanup_close_fd(&run->netns_fd);
 	return 0;
@@ -187,12 +187,12 @@ static int load_or_assume(const struct request *request, struct config *config, 
 	return 0;
 }
 
-static int await_killed_add(
+static int await_killed(
 	const struct request *request, const struct record *record, const struct run *run, struct error *e)
 {
 	size_t seen = 0;
 
-	if (record->done)
+	if (record->done && !record->going)
 		return 0;
 
 	/* Half of the time is for the way down itself. */
@@ -200,8 +200,21 @@ static int await_killed_add(
 
 	if (process_await_container(request->container_id, deadline, &seen, e) < 0)
 		return e->err;
-	trace_step("killed ADD awaited");
+	trace_step("killed ones awaited");
 	return 0;
+}
+
+/* Two programs that delete one thing at the same time disturb each other: whoever comes after a DEL that is killed must
+ * know of it. On a full disk nobody does, but DEL does its work. */
+static void mark_going(const struct record *record, const struct run *run)
+{
+	cleanup_error struct error ignored = {0};
+	bool programs = false;
+
+	for (size_t i = 0; i < record->plan.count; i++)
+		programs |= record->plan.attachments[i]->made.exec != MADE_NOTHING;
+	if (record->ours && record->done && programs)
+		state_mark_going(run, &ignored);
 }
 
 int verb_del(const struct request *request, struct error *e)
@@ -215,8 +228,9 @@ int verb_del(const struct request *request, struct error *e)
 	if (run_open(&run, request, &config, share(&config, DEL_SHARE), e) < 0)
 		return e->err;
 	process_adopt_orphans();
-	if (await_killed_add(request, &record, &run, e) < 0 || enter_recorded(&run, &record, e) < 0)
+	if (await_killed(request, &record, &run, e) < 0 || enter_recorded(&run, &record, e) < 0)
 		return e->err;
+	mark_going(&record, &run);
 	trace_step("loaded");
 
 	cleanup_free bool *done = allocate(record.plan.count, sizeof(*done));
@@ -247,9 +261,9 @@ int verb_check(const struct request *request, struct error *e)
 				request->container_id, request->ifname);
 		return e->err;
 	}
-	if (!record.done)
-		return error_set(e, -EINVAL, ERROR_IO, "the ADD of container %s was never completed: call DEL",
-			request->container_id);
+	if (!record.done || record.going)
+		return error_set(e, -EINVAL, ERROR_IO, "the %s of container %s was never completed: call DEL",
+			record.going ? "DEL" : "ADD", request->container_id);
 	if (run_open(&run, request, &config, share(&config, DEL_SHARE), e) < 0 ||
 		run_enter(&run, request->netns, e) < 0)
 		return e->err;

@@ -24,6 +24,7 @@ source test/lab/install.sh
 source test/lab/node.sh
 
 # Builds: name, compiler, options. The clang build is the one without fault points: what is released must build, too.
+# Check 84: error paths are clean under the sanitizers, since everything runs on their build as well
 readonly -a BUILDS=(
 	"gcc   gcc   -Dfault_points=true"
 	"clang clang "

@@ -312,6 +312,18 @@ two_pods()
 	[[ $stderr == "lamina: /run/lamina/"*".db is damaged"*"move it away"* ]]
 }
 
+@test "ip ls beside a change that a kill cut off says what puts it right" {
+	cni ADD LAMINA_FAULT=store_before_commit:kill
+	assert_equal "$status" 137
+	person ip ls
+	assert_equal "$status/$output" 1/
+	[[ $stderr == *"in the middle of a change by a process that was killed: the next ADD or DEL puts it right" ]]
+	cni DEL
+	assert_ok
+	person ip ls --json
+	assert_equal "$status/$output" '0/[]'
+}
+
 @test "LAMINA_TRACE=1 shows microseconds since exec for each step, on stderr" {
 	local step last=-1 number
 	cni ADD LAMINA_TRACE=1

@@ -244,6 +244,39 @@ await_stopped()
 	done
 }
 
+@test "what a DEL that was killed has left running is awaited by the next one, not disturbed [check 82]" {
+	stub busy
+	stub_reset busy
+	# Fails when it is called while it is at work. Its first DEL kills lamina.
+	stub_set busy DEL run '[ ! -e /run/busy ] || exit 1
+		touch /run/busy
+		[ -e /run/killed ] || { touch /run/killed; kill -KILL $PPID; sleep 0.5; }
+		rm /run/busy'
+	conf_edit '.delegates += [{name: "busy", type: "busy"}]'
+	cni ADD
+	assert_ok
+	cni DEL
+	assert_equal "$status" 137
+	conf_edit '.cniVersion = "0.4.0" | .prevResult = {cniVersion: "0.4.0"}'
+	cni CHECK
+	assert_code 5
+	assert_msg 'the DEL of container .* was never completed: call DEL'
+	conf_edit 'del(.prevResult)'
+	cni DEL
+	assert_ok
+	assert_unchanged
+
+	# The same on the way back of an ADD that failed.
+	node_exec rm /run/killed
+	stub_set busy ADD exit 1
+	cni ADD
+	assert_equal "$status" 137
+	cni DEL
+	assert_ok
+	assert_unchanged
+	assert_equal "$(stub_calls busy)" "ADD DEL DEL ADD DEL DEL"
+}
+
 @test "a stopped lamina that holds the store's lock: others get code 11 at their deadline, and all is well when it goes on" {
 	local add
 	cni_start ADD LAMINA_FAULT=store_before_commit:stop

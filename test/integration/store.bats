@@ -188,6 +188,7 @@ claims()
 }
 
 @test "a fixed address is kept for its namespace when its pod ends: nobody else gets it, a pod of the namespace does" {
+	local delay
 	range 10.188.0.20 10.188.0.21
 	annotations kube-ipam.ip 10.188.0.20
 	run_pod a db
@@ -195,9 +196,12 @@ claims()
 	annotations
 	run_pod b web
 	assert_equal "$(addresses b)" 10.188.0.21
-	add c db
-	assert_code 11
-	assert_msg 'no free address'
+	for delay in 60 0; do
+		conf_edit '.reuseDelay = $it' --argjson it $delay
+		add c db
+		assert_code 11
+		assert_msg 'no free address in 10.188.0.20-10.188.0.21 .*: 2 are in use or kept'
+	done
 	annotations kube-ipam.ip 10.188.0.20
 	add c web
 	assert_code 11

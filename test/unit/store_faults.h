@@ -14,7 +14,7 @@ static inline void churn(const struct paths *paths, const struct ipam_config *co
 		cleanup_reply struct store_reply reply = {0};
 		struct error e = {0};
 
-		CHILD_CHECK(try_claim(paths, config, cid, i % 7 ? NULL : "10.0.0.200", soon(), &reply, &e) == 0);
+		CHILD_WORKS(try_claim(paths, config, cid, i % 7 ? NULL : "10.0.0.200", soon(), &reply, &e), e);
 		CHILD_CHECK(reply.answer == STORE_GRANTED || (reply.answer == STORE_HELD && i % 7 == 0));
 		if (reply.answer == STORE_GRANTED) {
 			cleanup_free char *line = format_text("net %s by %s\n", ip_text(&reply.addrs[0]).s, cid);
@@ -150,8 +150,8 @@ static inline void claim_on_a_full_disk(
 	CHILD_CHECK(r < 0 && e.code == ERROR_IO && strstr(e.message, "make room"));
 	error_clear(&e);
 	CHILD_CHECK(truncate(paths.filler, 0) == 0);
-	CHILD_CHECK(store_sqlite_open(&paths.both, soon(), &store, &e) == 0);
-	CHILD_CHECK(store->ops->list(store, &entries, &count, &e) == 0);
+	CHILD_WORKS(store_sqlite_open(&paths.both, soon(), &store, &e), e);
+	CHILD_WORKS(store->ops->list(store, &entries, &count, &e), e);
 	for (size_t i = 0; i < count; i++)
 		granted -= entries[i].value != NULL;
 	CHILD_CHECK(granted == 0);
@@ -195,13 +195,13 @@ static inline void write_protect(const struct store_fixture *fixture)
 	struct listing listing = {0};
 
 	paths_of(fixture, &paths);
-	CHILD_CHECK(try_claim(&paths, config, "a", NULL, soon(), &reply, &e) == 0);
+	CHILD_WORKS(try_claim(&paths, config, "a", NULL, soon(), &reply, &e), e);
 	CHILD_CHECK(mount(NULL, fixture->folder, NULL, MS_REMOUNT | MS_RDONLY, NULL) == 0);
 	CHILD_CHECK(try_claim(&paths, config, "b", NULL, soon(), &reply, &e) < 0);
 	CHILD_CHECK(e.code == ERROR_IO && strstr(e.message, "read-only") && strstr(e.message, paths.claims));
 	error_clear(&e);
-	CHILD_CHECK(store_sqlite_open_readonly(&paths.both, soon(), &reader, &e) == 0);
-	CHILD_CHECK(reader->ops->list(reader, &listing.entries, &listing.count, &e) == 0);
+	CHILD_WORKS(store_sqlite_open_readonly(&paths.both, soon(), &reader, &e), e);
+	CHILD_WORKS(reader->ops->list(reader, &listing.entries, &listing.count, &e), e);
 	CHILD_CHECK(listing.count == 1);
 	CHILD_CHECK(unlink(paths.claims) < 0);
 	strcpy(strrchr(paths.claims, '/'), "/new.db");
@@ -288,6 +288,30 @@ static void survives_a_kill_around_its_commit(void **state)
 	expect_dynamic(store, config, "c", STORE_ALREADY, "10.0.0.2");
 	assert_int_equal(await_child(fork_claim(&paths, config, "store_after_commit:kill", "d", "10.0.0.5")), -SIGKILL);
 	expect_list(store, "net 10.0.0.2 by c -; net 10.0.0.4 - default; net 10.0.0.5 by d default");
+}
+
+/* A file was moved away, as an error told to, but not its journal: it must not be played back into the new one. */
+static void leaves_an_old_journal_alone(void **state)
+{
+	const struct store_seed seed = {.network = "net",
+		.domain = "default",
+		.cid = "new",
+		.ifname = "net1",
+		.value = "by new",
+		.addr = addr_of("10.0.0.6")};
+	WITH_CONFIG(config, SMALL);
+	struct error e = {0};
+	struct paths paths;
+
+	paths_of(fixture_of(state), &paths);
+	assert_int_equal(await_child(fork_claim(&paths, config, "store_before_commit:kill", "a", NULL)), -SIGKILL);
+	assert_int_equal(unlink(paths.claims), 0);
+	assert_int_equal(store_sqlite_create(&paths.both, &seed, 1, soon(), &e), 0);
+
+	WITH_STORE(store, state);
+
+	expect_list(store, "net 10.0.0.6 by new -");
+	expect_dynamic(store, config, "b", STORE_GRANTED, "10.0.0.2");
 }
 
 static void takes_back_what_failed(void **state)

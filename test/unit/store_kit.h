@@ -35,6 +35,15 @@ struct store_fixture {
 		} \
 	} while (0)
 
+/** The same for what must work: says why it did not. */
+#define CHILD_WORKS(r, e) \
+	do { \
+		if ((r) < 0) { \
+			fprintf(stderr, "# %s:%d: %s\n", __FILE__, __LINE__, (e).message); \
+			_exit(1); \
+		} \
+	} while (0)
+
 static inline cJSON *parse_json(const char *text)
 {
 	struct error e = {0};

@@ -126,7 +126,7 @@ static inline void claim_many(const struct store_fixture *fixture, const struct 
 		struct asking asking;
 
 		ask(&asking, config, cid);
-		CHILD_CHECK(store->ops->claim(store, &asking.request, &reply, &e) == 0);
+		CHILD_WORKS(store->ops->claim(store, &asking.request, &reply, &e), e);
 		CHILD_CHECK(reply.answer == STORE_GRANTED);
 	}
 	_exit(0);

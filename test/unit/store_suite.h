@@ -25,6 +25,23 @@ static void grants_in_rotation(void **state)
 			   "10.0.0.6 by e -");
 }
 
+static void lists_by_network_and_address(void **state)
+{
+	WITH_STORE(store, state);
+	WITH_CONFIG(config, SMALL);
+	struct asking asking;
+
+	expect_list(store, "");
+	expect_dynamic(store, config, "b", STORE_GRANTED, "10.0.0.2");
+	ask(&asking, config, "a");
+	asking.request.network = "alpha";
+	expect(store, &asking.request, STORE_GRANTED, "10.0.0.3");
+	expect_fixed(store, config, "c", "10.0.0.6", STORE_GRANTED);
+	release(store, "c", NULL);
+	expect_dynamic(store, config, "d", STORE_GRANTED, "10.0.0.4");
+	expect_list(store, "alpha 10.0.0.3 by a -; net 10.0.0.2 by b -; net 10.0.0.4 by d -; net 10.0.0.6 - default");
+}
+
 static void says_full_and_names_everybody(void **state)
 {
 	WITH_STORE(store, state);
@@ -433,10 +450,10 @@ static void walks_over_adjacent_ranges(void **state)
 #define STORE_TEST(test, setup, teardown) cmocka_unit_test_setup_teardown(test, setup, teardown)
 
 #define STORE_SUITE(s, t) \
-	STORE_TEST(grants_in_rotation, s, t), STORE_TEST(says_full_and_names_everybody, s, t), \
-		STORE_TEST(answers_a_repeated_claim, s, t), STORE_TEST(keeps_a_fixed_address_from_others, s, t), \
-		STORE_TEST(keeps_a_hold_between_two_lives, s, t), STORE_TEST(holds_nothing_without_a_pod, s, t), \
-		STORE_TEST(gives_an_address_once_in_a_domain, s, t), \
+	STORE_TEST(grants_in_rotation, s, t), STORE_TEST(lists_by_network_and_address, s, t), \
+		STORE_TEST(says_full_and_names_everybody, s, t), STORE_TEST(answers_a_repeated_claim, s, t), \
+		STORE_TEST(keeps_a_fixed_address_from_others, s, t), STORE_TEST(keeps_a_hold_between_two_lives, s, t), \
+		STORE_TEST(holds_nothing_without_a_pod, s, t), STORE_TEST(gives_an_address_once_in_a_domain, s, t), \
 		STORE_TEST(keeps_holds_in_the_whole_domain, s, t), STORE_TEST(releases_only_what_it_is_told, s, t), \
 		STORE_TEST(never_frees_a_successor, s, t), STORE_TEST(swaps_with_a_holder_that_may_go, s, t), \
 		STORE_TEST(evicts_from_a_full_range, s, t), STORE_TEST(gives_fresh_releases_last, s, t), \

@@ -1,4 +1,4 @@
-/* What a killed ADD left running: found by its environment, awaited, ended; everybody else's processes live. */
+/* What a killed ADD or DEL left running: found by its environment, awaited, ended; everybody else's processes live. */
 #include "delegate/exec.h"
 #include "plugin/base/log.h"
 #include "test/unit/stub.h"
@@ -99,7 +99,7 @@ static void test_others_are_no_strays(void **state)
 		int kept; /* bytes of the container's id */
 		const char *behind;
 	} others[] = {
-		{"CNI_COMMAND=DEL", "CNI_CONTAINERID=", 100, ""},
+		{"CNI_COMMAND=CHECK", "CNI_CONTAINERID=", 100, ""},
 		{"CNI_COMMAND=ADD", "CNI_CONTAINERID=", 100, "0"},
 		{"CNI_COMMAND=ADD", "CNI_CONTAINERID=", 10, ""},
 		{"CNI_COMMAND=ADD", "CNI_CONTAINERID=", 0, ""},

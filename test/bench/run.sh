@@ -1,0 +1,110 @@
+#!/usr/bin/env bash
+# Measures lamina against what it replaces, in one run on one machine.
+#
+#   test/bench/run.sh [--n ROUNDS] [--json FILE] [--help]
+#
+#   --n ROUNDS     measured rounds, after warm-up (default: 50)
+#   --json FILE    writes the figures to FILE as JSON, too
+#
+# Compares the time and the processor time of ADD and DEL (of the whole process tree), and shows lamina's peak memory:
+#
+#   net1 alone     with a fixed address            against   Debian's macvlan + host-local
+#   the whole pod  the seed's configuration        against   flannel alone, as the seed has it
+#   the whole pod                                  against   multus 4.2.2 + flannel + Debian's macvlan + host-local
+#   VERSION        start, answer, exit             against   host-local and /bin/true
+#
+# All of them take turns in each round, and go ahead of everything else on the machine. What counts are the ratios: they stay much the
+# same on a slower or a busy machine, but a DEL waits for the kernel more than it works, and that depends on what else goes on.
+# Installs and builds what is missing (lamina as a release build in .cache/build-bench; LAMINA=FILE measures another binary), and runs in
+# a node of its own (test/lab/node.sh). Fails when something could not be measured; a ceiling that is not reached is a result.
+# shellcheck disable=SC2119 # functions of node.sh that take more arguments elsewhere
+set -euo pipefail
+
+BENCH_ROOT=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
+readonly BENCH_ROOT
+readonly BENCH_CACHE=$BENCH_ROOT/.cache
+readonly BENCH_BUILD=$BENCH_CACHE/build-bench
+readonly BENCH_LAMINA=${LAMINA:-$BENCH_BUILD/lamina}
+
+# shellcheck source=test/lab/install.sh
+source "$BENCH_ROOT/test/lab/install.sh"
+# shellcheck source=test/lab/node.sh
+source "$BENCH_ROOT/test/lab/node.sh"
+
+usage()
+{
+	sed -n '2,/^# shellcheck/{/^# shellcheck/d;s/^# \?//p}' "${BASH_SOURCE[0]}"
+}
+
+wrong()
+{
+	echo "run.sh: $1 (--help)" >&2
+	exit 2
+}
+
+parse()
+{
+	ROUNDS=50 JSON=
+	while (($# > 0)); do
+		case $1 in
+		--n) ROUNDS=${2:-} ;;
+		--json) JSON=${2:?--json wants a file} ;;
+		--help | -h) usage && exit ;;
+		*) wrong "unknown argument $1" ;;
+		esac
+		shift $(($# > 1 ? 2 : 1))
+	done
+	[[ $ROUNDS =~ ^[1-9][0-9]{0,5}$ ]] || wrong "--n wants a number of rounds"
+	[[ -z $JSON ]] || JSON=$(realpath -m -- "$JSON")
+}
+
+# quietly CMD ...: shows what a long command says only when it fails.
+quietly()
+{
+	"$@" >"$BENCH_TMP/log" 2>&1 || { cat "$BENCH_TMP/log" >&2 && return 1; }
+}
+
+build()
+{
+	[[ -e $BENCH_BUILD/build.ninja ]] || quietly meson setup "$BENCH_BUILD" "$BENCH_ROOT"
+	quietly ninja -C "$BENCH_BUILD" lamina
+}
+
+start_node()
+{
+	node_up
+	node_subnet_env
+	node_install "$BENCH_LAMINA"
+	# /opt/cni/bin/multus is lamina.
+	node_exec cp "$("$LAB_DIR/parts.sh" --path multus)" /opt/cni/bin/real-multus
+	seed_conf >"$NODE_DIR/seed.json"
+}
+
+cleanup()
+{
+	node_down
+	rm -rf "$BENCH_TMP"
+}
+
+main()
+{
+	parse "$@"
+	((EUID == 0)) || { echo "run.sh: network namespaces need root" >&2 && exit 1; }
+	cd "$BENCH_ROOT"
+	mkdir -p "$BENCH_CACHE"
+	BENCH_TMP=$(mktemp -d)
+	trap cleanup EXIT
+	trap 'exit 130' INT TERM HUP
+	# Two of these at a time would measure each other.
+	exec {BENCH_LOCK}>"$BENCH_CACHE/bench.lock"
+	flock "$BENCH_LOCK"
+	install_packages demo
+	test/lab/parts.sh flannel multus
+	[[ -n ${LAMINA:-} ]] || build
+	start_node
+	# A session of its own: its priority is its own, too.
+	node_exec setsid --wait python3 "$BENCH_ROOT/test/bench/measure.py" "$NODE_DIR" "$ROUNDS" >"$BENCH_TMP/samples.json"
+	python3 test/bench/report.py "$BENCH_TMP/samples.json" "$JSON"
+}
+
+main "$@"
