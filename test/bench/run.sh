@@ -15,7 +15,8 @@
 #
 # All of them take turns in each round, and go ahead of everything else on the machine. What counts are the ratios: they stay much the
 # same on a slower or a busy machine, but a DEL waits for the kernel more than it works, and that depends on what else goes on.
-# Installs and builds what is missing (lamina as a release build in .cache/build-bench; LAMINA=FILE measures another binary), and runs in
+# Installs and builds what is missing (lamina as a release build in .cache/build-bench, with libnl and SQLite from their
+# archives, since a plugin is copied to hosts that have neither; LAMINA=FILE measures another binary), and runs in
 # a node of its own (test/lab/node.sh). Fails when something could not be measured; a ceiling that is not reached is a result.
 # shellcheck disable=SC2119 # functions of node.sh that take more arguments elsewhere
 set -euo pipefail
@@ -66,7 +67,7 @@ quietly()
 
 build()
 {
-	[[ -e $BENCH_BUILD/build.ninja ]] || quietly meson setup "$BENCH_BUILD" "$BENCH_ROOT"
+	[[ -e $BENCH_BUILD/build.ninja ]] || quietly meson setup -Dprefer_static=true -Db_lto=true "$BENCH_BUILD" "$BENCH_ROOT"
 	quietly ninja -C "$BENCH_BUILD" lamina
 }
 

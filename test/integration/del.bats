@@ -209,6 +209,36 @@ teardown()
 	assert_unchanged
 }
 
+@test "DEL with a cniDir that cannot be written takes down what it can, says so, and ends it when it can" {
+	node_exec sh -c 'mkdir -p /var/lib/cni/multus && mount -t tmpfs none /var/lib/cni/multus'
+	snapshot
+	cni ADD
+	assert_ok
+	node_exec mount -o remount,ro /var/lib/cni/multus
+	cni DEL
+	assert_code 5
+	assert_msg 'cannot remove /var/lib/cni/multus/.*: Read-only file system'
+	refute_link eth0
+	refute_link net1
+	lamina ip ls --json | jq -e 'all(.kind == "kept")'
+	node_exec mount -o remount,rw /var/lib/cni/multus
+	cni DEL
+	assert_ok
+	assert_unchanged
+	node_exec umount /var/lib/cni/multus
+}
+
+@test "DEL needs no room on cniDir's disk" {
+	node_exec sh -c 'mkdir -p /var/lib/cni/multus && mount -t tmpfs -o size=1m none /var/lib/cni/multus'
+	cni ADD
+	assert_ok
+	node_exec sh -c 'dd if=/dev/zero of=/var/lib/cni/multus/filler bs=4096 2>/dev/null || true'
+	cni DEL
+	assert_ok
+	assert_equal "$(node_exec find /var/lib/cni/multus -type f)" /var/lib/cni/multus/filler
+	node_exec umount /var/lib/cni/multus
+}
+
 @test "DEL without a record goes by the configuration" {
 	snapshot
 	cni ADD

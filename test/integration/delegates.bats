@@ -613,3 +613,26 @@ processes()
 	assert_ok
 	assert_unchanged
 }
+
+@test "the real plugins of today make further networks in version 1.1.0" {
+	node_plugins "$("$LAB_DIR/parts.sh" --path plugins)"
+	conf_edit '.cniVersion = "1.1.0" | .delegates = [{name: "b", type: "bridge", bridge: "br8", isDefaultGateway: true,
+			ipam: {type: "host-local", subnet: "10.75.0.0/24"}},
+		(.delegates[1] | .ipam = {type: "host-local", subnet: "10.74.0.0/24"}),
+		{name: "l", plugins: [{type: "ptp", ipam: {type: "static", addresses: [{address: "10.72.0.2/24", gateway: "10.72.0.1"}]}},
+			{type: "tuning", sysctl: {"net.ipv4.conf.net2.arp_filter": "1"}}]}]
+		| .delegates[].cniVersion = "1.1.0"'
+	SNAPSHOT_IGNORE+='|br8|10\.75\.'
+	snapshot
+	cni ADD
+	assert_ok
+	assert_json '.cniVersion == "1.1.0" and (.interfaces | map(.name) | contains(["br8", "eth0"])) and .ips[0].address == "10.75.0.2/24"'
+	assert_equal "$(pod_addrs net1)/$(pod_addrs net2)" 10.74.0.2/24/10.72.0.2/24
+	assert_equal "$(pod_exec "$POD" sysctl -n net.ipv4.conf.net2.arp_filter)" 1
+	conf_edit '.prevResult = $result' --argjson result "$output"
+	cni CHECK
+	assert_ok
+	cni DEL
+	assert_ok
+	assert_unchanged
+}

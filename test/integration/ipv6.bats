@@ -90,6 +90,18 @@ pod_ping6()
 	pod_ping6 fd00:188::1
 }
 
+@test "a network may have IPv6 alone [check 79]" {
+	conf_edit '.delegates[1].ipam = {type: "kube-ipam", subnet: "fd00:188::/64", rangeStart: "fd00:188::40", rangeEnd: "fd00:188::4f",
+		gateway: "fd00:188::1", routes: [{dst: "::/0"}]}'
+	cni ADD
+	assert_ok
+	[[ $(pod_addrs net1) == fd00:188::4?/64 ]]
+	assert_equal "$(pod_rules)" ""
+	assert_equal "$(pod_rules -6 | grep -c 'lookup 101')" 2
+	pod_ping6 fd00:188::1
+	pod_ping 10.244.1.1
+}
+
 @test "an IPv6 address can be used at once, from both sides [check 79]" {
 	annotations kube-ipam.ip fd00:188::218
 	cni ADD

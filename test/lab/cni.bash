@@ -283,6 +283,18 @@ assert_witness()
 	jq -e "${@:2}" "$1" <<<"$state" >/dev/null || fail "the kernel does not say: $1" "$(jq -c '.[][]' <<<"$state")"
 }
 
+# wire_await REGEX FILE: until tcpdump has written that.
+wire_await()
+{
+	local left
+	for ((left = 1000; left > 0; left--)); do
+		! grep -q "$1" "$2" || return 0
+		[[ -e /proc/$WIRE_JOB ]] || break
+		sleep 0.01
+	done
+	fail "tcpdump does not say: $1" "$(cat "$WIRE_FILE.err")"
+}
+
 # The filter also lets a packet of our own pass, by which wire_heard knows that nothing more is under way.
 wire_listen()
 {
@@ -290,20 +302,14 @@ wire_listen()
 	: >"$WIRE_FILE.err"
 	switch_exec tcpdump -Z root -n -e -l -t -i port1 "($1) or dst host 224.0.1.99" >"$WIRE_FILE" 2>"$WIRE_FILE.err" 3>&- &
 	WIRE_JOB=$!
-	until grep -q 'listening on' "$WIRE_FILE.err"; do
-		[[ -e /proc/$WIRE_JOB ]] || fail "$(cat "$WIRE_FILE.err")" || return
-		sleep 0.01
-	done
+	wire_await 'listening on' "$WIRE_FILE.err"
 }
 
 wire_heard()
 {
 	# Multicast: nobody has to be asked for a MAC, nor to answer.
 	node_exec bash -c 'echo >/dev/udp/224.0.1.99/9' || fail "nothing can be sent" || return
-	until grep -q ' > 224.0.1.99.9:' "$WIRE_FILE"; do
-		[[ -e /proc/$WIRE_JOB ]] || fail "$(cat "$WIRE_FILE.err")" || return
-		sleep 0.01
-	done
+	wire_await ' > 224.0.1.99.9:' "$WIRE_FILE" || return
 	kill "$(node_child "$WIRE_JOB")"
 	wait "$WIRE_JOB" || true
 	grep -v ' > 224.0.1.99.9:' "$WIRE_FILE" || true
