@@ -334,6 +334,38 @@ static pid_t parent_of(pid_t pid)
 	return behind_name && strlen(behind_name) > 4 ? (pid_t)strtol(behind_name + 4, NULL, 10) : 0;
 }
 
+/* proc(5): field 22 of stat, clock ticks since boot. */
+static unsigned long long start_of(pid_t pid)
+{
+	cleanup_free char *path = format_text("/proc/%d/stat", (int)pid);
+	cleanup_free char *text = NULL;
+	cleanup_error struct error ignored = {0};
+
+	if (file_read(path, 4096, &text, NULL, &ignored) < 0)
+		return 0;
+
+	char *field = strrchr(text, ')');
+
+	for (int number = 2; field && number < 22; number++)
+		field = strchr(field + 1, ' ');
+	return field ? strtoull(field + 1, NULL, 10) : 0;
+}
+
+/* Another DEL of ours, begun later: it awaits us. Of two that await each other none would get on. */
+static bool is_later_self(pid_t pid)
+{
+	cleanup_free char *path = format_text("/proc/%d/exe", (int)pid);
+	struct stat ours, theirs;
+
+	if (stat("/proc/self/exe", &ours) < 0 || stat(path, &theirs) < 0 || ours.st_dev != theirs.st_dev ||
+		ours.st_ino != theirs.st_ino)
+		return false;
+
+	unsigned long long own_start = start_of(getpid()), start = start_of(pid);
+
+	return start > own_start || (start == own_start && pid > getpid());
+}
+
 /* Ourselves, or a process that waits for us: to await it would last for ever. */
 static bool is_ours(pid_t pid)
 {
@@ -354,7 +386,7 @@ static bool is_stray(pid_t pid, const char *container_id)
 
 	return file_read(path, MAX_ENVIRONMENT, &environment, &length, &ignored) == 0 &&
 	       (environment_says(environment, length, "CNI_COMMAND", "ADD") ||
-		       environment_says(environment, length, "CNI_COMMAND", "DEL")) &&
+		       (environment_says(environment, length, "CNI_COMMAND", "DEL") && !is_later_self(pid))) &&
 	       environment_says(environment, length, "CNI_CONTAINERID", container_id) && shares_pid_namespace(pid) &&
 	       !is_ours(pid);
 }

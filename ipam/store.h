@@ -8,7 +8,8 @@
 
 enum store_answer {
 	STORE_GRANTED, /* claimed now */
-	STORE_ALREADY, /* this container and interface had it: the same addresses, the value that stands there */
+	STORE_ALREADY, /* this container and interface had it: the same addresses, the value that stands there; it goes
+			  on for the request's sandbox */
 	STORE_HELD,    /* somebody else has one of the fixed addresses: .holders */
 	STORE_FULL,    /* no dynamic address is free in the set .full_set */
 };
@@ -60,6 +61,10 @@ struct store_ops {
 	 * success. Holds stay. */
 	int (*release)(struct store *store, const char *network, const char *cid, const char *ifname, const char *value,
 		struct error *e);
+
+	/** Takes back what the claim that wrote this value began to keep for its namespace: for an ADD that never
+	 * ended. */
+	int (*unkeep)(struct store *store, const char *value, struct error *e);
 
 	/** Frees one entry (if its value is still the same) together with its hold: "lamina ip release". */
 	int (*forget)(struct store *store, const struct store_entry *entry, struct error *e);

@@ -86,7 +86,7 @@ static int store_claim(
 	if (r < 0)
 		return r;
 	r = sqlite_store_claim(self, request, &reply, e);
-	if (r >= 0 && reply.answer == STORE_GRANTED)
+	if (r >= 0 && (reply.answer == STORE_GRANTED || reply.answer == STORE_ALREADY))
 		r = sqlite_store_commit(self, e);
 	if (r < 0)
 		take_back_holds(self, request, &reply);
@@ -124,6 +124,19 @@ static int store_release(struct store *store, const char *network, const char *c
 	if (r < 0)
 		return r;
 	return finish(of(store), release(of(store), network, cid, ifname, value, e), e);
+}
+
+static int store_unkeep(struct store *store, const char *value, struct error *e)
+{
+	struct sqlite_store *self = of(store);
+	int r = begin(self, e);
+
+	if (r >= 0)
+		r = sqlite_store_holds(self, false, e);
+	if (r >= 0 && self->holds)
+		r = db_run(self->holds, e, "DELETE FROM hold WHERE value = ?1", "t", value);
+	db_rollback(self->claims);
+	return r < 0 ? r : 0;
 }
 
 /* Who has the entry's address now: 1 and the domain, or 0 when nobody has. */
@@ -196,6 +209,7 @@ static void store_free(struct store *store)
 static const struct store_ops sqlite_ops = {
 	.claim = store_claim,
 	.release = store_release,
+	.unkeep = store_unkeep,
 	.forget = store_forget,
 	.list = store_list,
 	.close = store_free,

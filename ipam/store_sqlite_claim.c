@@ -6,6 +6,34 @@
 #include <errno.h>
 #include <string.h>
 
+static bool is_as_asked(const struct store_request *request, const struct store_reply *reply)
+{
+	bool same = !request->fixed_count || request->fixed_count == reply->addr_count;
+
+	for (size_t i = 0; i < request->fixed_count && same; i++)
+		same = ip_compare(&request->fixed[i], &reply->addrs[i]) == 0;
+	return same;
+}
+
+/* The row goes on for the sandbox that asks now; one with other addresses than it asks for gives way to a new claim. */
+static int renew_attachment(
+	struct sqlite_store *store, const struct store_request *request, struct store_reply *reply, struct error *e)
+{
+	int r;
+
+	if (is_as_asked(request, reply)) {
+		r = db_run(store->claims, e,
+			"UPDATE claim SET sandbox = ?4 WHERE network = ?1 AND cid = ?2 AND ifname = ?3", "tttt",
+			request->network, request->cid, request->ifname, request->sandbox);
+		reply->answer = STORE_ALREADY;
+		return r < 0 ? r : 1;
+	}
+	r = db_run(store->claims, e, "DELETE FROM claim WHERE network = ?1 AND cid = ?2 AND ifname = ?3", "ttt",
+		request->network, request->cid, request->ifname);
+	store_reply_clear(reply);
+	return r < 0 ? r : 0;
+}
+
 /* What this container and interface hold already: 1, and the reply is complete. */
 static int find_attachment(
 	struct sqlite_store *store, const struct store_request *request, struct store_reply *reply, struct error *e)
@@ -25,8 +53,8 @@ static int find_attachment(
 		return r;
 	if (!reply->value)
 		return db_damaged(store->claims, e, "a claim has no holder");
-	reply->answer = STORE_ALREADY;
-	return 1;
+	db_finish(&rows);
+	return renew_attachment(store, request, reply, e);
 }
 
 static bool is_asked_for(const struct store_request *request, const struct ip_addr *addr)
@@ -148,8 +176,8 @@ static int write_hold(struct sqlite_store *store, const struct store_request *re
 		*begun = true;
 	}
 	reply->kept[reply->kept_count++] = *addr;
-	return db_run(store->holds, e, "INSERT INTO hold(addr, domain, network, ns) VALUES (?1, ?2, ?3, ?4)", "attt",
-		addr, request->config->domain, request->network, request->ns);
+	return db_run(store->holds, e, "INSERT INTO hold(addr, domain, network, ns, value) VALUES (?1, ?2, ?3, ?4, ?5)",
+		"atttt", addr, request->config->domain, request->network, request->ns, request->value);
 }
 
 /*

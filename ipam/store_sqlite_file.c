@@ -53,7 +53,8 @@ struct db_layout {
 	"CREATE UNIQUE INDEX released_addr ON released(addr, domain);"
 
 #define HOLD_TABLES \
-	"CREATE TABLE hold(addr BLOB, domain TEXT, network TEXT NOT NULL, ns TEXT NOT NULL, PRIMARY KEY(addr, " \
+	"CREATE TABLE hold(addr BLOB, domain TEXT, network TEXT NOT NULL, ns TEXT NOT NULL, value TEXT, PRIMARY " \
+	"KEY(addr, " \
 	"domain))" \
 	" WITHOUT ROWID;"
 

@@ -53,14 +53,7 @@ static const struct call_params *call_params(struct attachment *a, const struct 
 {
 	struct exec_private *p = a->private;
 
-	p->params = (struct call_params){
-		.command = command,
-		.container_id = run->request->container_id,
-		.netns = run->call_netns,
-		.ifname = a->ifname,
-		.args = run->request->args,
-		.path = run->path,
-	};
+	p->params = run_call(run, command, a->ifname);
 	return &p->params;
 }
 
@@ -83,16 +76,21 @@ static int finish_exec(struct attachment *a, struct run *run, struct error *e)
 	return 0;
 }
 
-static int del_start_exec(struct attachment *a, struct run *run, struct error *e)
+/* To kill a program half done would leave what no DEL finds. */
+static void settle_exec(struct attachment *a)
 {
 	struct exec_private *p = a->private;
 
+	if (p && p->chain)
+		chain_settle(p->chain);
+}
+
+static int del_start_exec(struct attachment *a, struct run *run, struct error *e)
+{
+	struct exec_private *p;
+
 	if (a->made.exec == MADE_NOTHING)
 		return 0;
-	/* After a failed ADD the chain may still have a program under way. To kill it half done would leave what no DEL
-	 * finds. */
-	if (p)
-		chain_settle(p->chain);
 	free_exec(a);
 	if (read_chain(a, run->config, e) < 0)
 		return e->err;
@@ -148,6 +146,7 @@ const struct attachment_ops attach_exec = {
 	.inspect = inspect_exec,
 	.start = start_exec,
 	.finish = finish_exec,
+	.settle = settle_exec,
 	.del_start = del_start_exec,
 	.del_finish = del_finish_exec,
 	.check = check_exec,

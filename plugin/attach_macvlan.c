@@ -234,14 +234,7 @@ static int call_ipam(struct attachment *a, struct run *run, const char *command,
 
 	if (!conf)
 		return e->err;
-	p->params = (struct call_params){
-		.command = command,
-		.container_id = run->request->container_id,
-		.netns = run->call_netns,
-		.ifname = a->ifname,
-		.args = run->request->args,
-		.path = run->path,
-	};
+	p->params = run_call(run, command, a->ifname);
 	a->made.exec = MADE_INTENDED;
 	return call_start(&p->params, p->addressing.type, conf, run->call_deadline, &p->addressing.call, e);
 }
@@ -360,6 +353,14 @@ static int del_start_macvlan(struct attachment *a, struct run *run, struct error
 	return 0;
 }
 
+static void settle_macvlan(struct attachment *a)
+{
+	struct macvlan_private *p = a->private;
+
+	if (p)
+		addressing_settle(&p->addressing);
+}
+
 static int release_ipam(struct attachment *a, struct run *run, struct error *e)
 {
 	struct macvlan_private *p = a->private;
@@ -372,7 +373,6 @@ static int release_ipam(struct attachment *a, struct run *run, struct error *e)
 	}
 	if (p->addressing.kind != ADDRESSING_EXEC)
 		return 0;
-	addressing_settle(&p->addressing);
 	if (call_ipam(a, run, "DEL", e) < 0)
 		return e->err;
 	return call_finish(p->addressing.call, NULL, NULL, e);
@@ -488,6 +488,7 @@ const struct attachment_ops attach_macvlan = {
 	.start = start_macvlan,
 	.finish = finish_macvlan,
 	.in_process = true,
+	.settle = settle_macvlan,
 	.del_start = del_start_macvlan,
 	.del_finish = del_finish_macvlan,
 	.check = check_macvlan,

@@ -81,6 +81,9 @@ struct attachment_ops {
 	/** Whether lamina makes it itself: the way down starts the other ones first, since they take longest. */
 	bool in_process;
 
+	/** Awaits programs that start left running, after a failed ADD, whatever they answer. */
+	void (*settle)(struct attachment *a);
+
 	/** The one way down, for a failed ADD, DEL and GC: goes by .made and .conf alone; what is gone is success. */
 	int (*del_start)(struct attachment *a, struct run *run, struct error *e);
 	int (*del_finish)(struct attachment *a, struct run *run, struct error *e);

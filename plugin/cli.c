@@ -149,7 +149,8 @@ static int plan_file(const char *path, const struct options *options, FILE *out,
 		.version = version && *version ? version : "0.1.0",
 	};
 
-	if (config_read(conf, false, &config, e) < 0 || plan_build(&plan, &request, &config, e) < 0)
+	if (request_check(&request, e) < 0 || config_read(conf, false, &config, e) < 0 ||
+		plan_build(&plan, &request, &config, e) < 0)
 		return 1;
 
 	cleanup_json cJSON *described = plan_describe(&plan);

@@ -14,7 +14,7 @@ static bool same_text(const char *a, const char *b)
 }
 
 /* Deletes the link of an attachment of another container of this node. Its namespace or the link may be gone by now. */
-static int delete_link(const struct record *record, const struct attachment *a, struct error *e)
+static int delete_link(const struct record *record, const struct attachment *a, const char *boot_id, struct error *e)
 {
 	cleanup_close int fd = -1;
 	cleanup_nl struct nl *nl = NULL;
@@ -22,7 +22,7 @@ static int delete_link(const struct record *record, const struct attachment *a, 
 
 	if (!record->sandbox.path || netns_open(record->sandbox.path, &fd, e) < 0 || nl_open(fd, &nl, e) < 0)
 		return e->err ? e->err : -ENOENT;
-	if (!sandbox_is(&record->sandbox, nl_namespace(nl)))
+	if (!sandbox_is(&record->sandbox, nl_namespace(nl), boot_id))
 		return 0;
 	if (link_find_macvlan(nl, a->made.mac, &link, e) < 0) {
 		if (e->err != -ENODEV)
@@ -33,27 +33,35 @@ static int delete_link(const struct record *record, const struct attachment *a, 
 	return link_delete(nl, link.ifindex, e);
 }
 
-/* Whether the holder is an older sandbox of our own pod, and its interface is gone now. */
-static bool is_replaced(const struct store_entry *holder, struct run *run)
+/* Loads the record that wrote the holder's value: 0 and its attachment, if it is an older sandbox of our own pod. */
+static int load_older_sandbox(
+	const struct store_entry *holder, struct run *run, struct record *record, const struct attachment **ret)
 {
 	cleanup_value struct ipam_value value = {0};
-	cleanup_record struct record record = {0};
 	cleanup_error struct error ignored = {0};
 
-	if (ipam_value_parse(holder->value, &value, &ignored) < 0)
-		return false;
+	if (!holder->value || ipam_value_parse(holder->value, &value, &ignored) < 0)
+		return -ENOENT;
 	if (!same_text(value.record.uid, run->request->pod.uid) || !same_text(value.record.node, run->node) ||
-		!value.record.cid || !request_is_name(value.record.cid))
-		return false;
-	if (state_load(run->config->cni_dir, value.record.cid, NULL, &record, &ignored) < 0)
-		return false;
-	for (size_t i = 0; i < record.plan.count; i++) {
-		const struct attachment *a = record.plan.attachments[i];
-
-		if (same_text(a->made.lease_value, holder->value))
-			return delete_link(&record, a, &ignored) == 0;
+		!value.record.cid || !request_is_name(value.record.cid) ||
+		same_text(value.record.cid, run->request->container_id))
+		return -ENOENT;
+	if (state_load(run->config->cni_dir, value.record.cid, NULL, record, &ignored) < 0)
+		return -ENOENT;
+	for (size_t i = 0; i < record->plan.count; i++) {
+		*ret = record->plan.attachments[i];
+		if (same_text((*ret)->made.lease_value, holder->value))
+			return 0;
 	}
-	return false;
+	return -ENOENT;
+}
+
+static bool is_older_sandbox(const struct store_entry *holder, struct run *run)
+{
+	cleanup_record struct record record = {0};
+	const struct attachment *a = NULL;
+
+	return load_older_sandbox(holder, run, &record, &a) == 0;
 }
 
 static void add(struct eviction *eviction, const struct store_entry *holder)
@@ -74,9 +82,24 @@ void eviction_extend(struct eviction *eviction, const struct store_reply *reply,
 
 		if (!holder->value)
 			continue;
-		if (lease_holder_is_gone(holder, run) || (reply->answer == STORE_HELD && is_replaced(holder, run)))
+		if (lease_holder_is_gone(holder, run) || (reply->answer == STORE_HELD && is_older_sandbox(holder, run)))
 			add(eviction, holder);
 	}
+}
+
+int eviction_delete_links(const struct eviction *eviction, struct run *run, struct error *e)
+{
+	for (size_t i = 0; i < eviction->count; i++) {
+		cleanup_record struct record record = {0};
+		const struct attachment *a = NULL;
+
+		if (lease_holder_is_gone(&eviction->entries[i], run) ||
+			load_older_sandbox(&eviction->entries[i], run, &record, &a) < 0)
+			continue;
+		if (delete_link(&record, a, run->boot_id, e) < 0)
+			return error_wrap(e, "cannot delete the interface of the pod's older sandbox");
+	}
+	return 0;
 }
 
 const struct store_entry *eviction_first_refused(const struct eviction *eviction, const struct store_reply *reply)

@@ -11,9 +11,12 @@ struct eviction {
 
 /**
  * Adds those of the reply's holders that give way: their namespace is gone, or they are an older sandbox of the same
- * pod (same UID, this node), whose link is deleted here, before anybody else can answer for the address.
+ * pod (same UID, this node). Changes nothing yet.
  */
 void eviction_extend(struct eviction *eviction, const struct store_reply *reply, struct run *run);
+
+/** Deletes the links of older sandboxes in the list, before anybody else can answer for their addresses. */
+int eviction_delete_links(const struct eviction *eviction, struct run *run, struct error *e);
 
 /** The first holder of the reply that is not in the list; NULL if there is none. */
 const struct store_entry *eviction_first_refused(const struct eviction *eviction, const struct store_reply *reply);

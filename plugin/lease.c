@@ -133,6 +133,8 @@ int lease_claim(const struct lease_request *request, struct run *run, struct mad
 			return refuse_full(request, &reply, e);
 		if (eviction.count - before < reply.holder_count && reply.answer == STORE_HELD)
 			return refuse_held(eviction_first_refused(&eviction, &reply), e);
+		if (eviction_delete_links(&eviction, run, e) < 0)
+			return e->err;
 	}
 	return error_set(e, -EAGAIN, ERROR_TRY_AGAIN, "the addresses of network %s change too fast: try again",
 		request->network);
@@ -162,8 +164,14 @@ int lease_release(const char *ifname, struct run *run, struct made *made, struct
 	if (lease_open_store(run, e) < 0)
 		return e->err;
 	take_back_kept(run, made);
-	if (run->store->ops->release(
-		    run->store, made->lease_network, run->request->container_id, ifname, made->lease_value, e) < 0)
+	/* Of an ADD that never ended, nobody knows whether its claim found one of this container already: whatever
+	 * stands there goes, and so does what it began to keep. */
+	const bool ended = made->lease == MADE_DONE;
+
+	if (!ended && made->lease_value && run->store->ops->unkeep(run->store, made->lease_value, e) < 0)
+		return e->err;
+	if (run->store->ops->release(run->store, made->lease_network, run->request->container_id, ifname,
+		    ended ? made->lease_value : NULL, e) < 0)
 		return e->err;
 	made->lease = MADE_NOTHING;
 	trace_step("address released");

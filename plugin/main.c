@@ -1,6 +1,7 @@
 /* The front door: which role and verb, and the only place that prints. */
 #include "delegate/chain.h"
 #include "delegate/result.h"
+#include "delegate/text.h"
 #include "plugin/addressing.h"
 #include "plugin/base/log.h"
 #include "plugin/cli.h"
@@ -9,6 +10,8 @@
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
+
+#define MAX_TEXT ((size_t)64 << 10)
 
 static const char *base_name(const char *path)
 {
@@ -31,8 +34,12 @@ static int print_error(const struct error *e, const char *version)
 
 	json_put_text(out, "cniVersion", cni_version_known(version) ? version : "1.1.0");
 	json_put(out, "code", cJSON_CreateNumber(e->code));
-	json_put_text(out, "msg", e->message);
-	json_put_text(out, "details", e->details);
+	/* Strangers' bytes may stand in them: stdout must be JSON for strict readers, too. */
+	cleanup_free char *message = text_clean(e->message, MAX_TEXT);
+	cleanup_free char *details = text_clean(e->details, MAX_TEXT);
+
+	json_put_text(out, "msg", message);
+	json_put_text(out, "details", details);
 	print_json(out);
 	return 1;
 }
@@ -90,7 +97,11 @@ static int serve(const char *name)
 	trace_step("done");
 	if (e.err)
 		return print_error(&e, request.version);
-	return result ? print_json(result) : 0;
+	if (!result || print_json(result) == 0)
+		return 0;
+	/* Nobody has heard of what was made: it goes again. */
+	(ipam ? ipam_del : verb_del)(&request, &e);
+	return 1;
 }
 
 static int serve_person(int argc, char *argv[])

@@ -238,6 +238,12 @@ int plan_make(struct plan *plan, struct run *run, struct error *e)
 	return 0;
 }
 
+void plan_settle(struct plan *plan)
+{
+	for (size_t i = 0; i < plan->count; i++)
+		plan->attachments[i]->ops->settle(plan->attachments[i]);
+}
+
 static void note(bool *failed, struct error *first, struct error *now)
 {
 	if (!now->err)

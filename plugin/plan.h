@@ -28,6 +28,9 @@ int plan_inspect(struct plan *plan, struct run *run, struct error *e);
  * nothing is undone. */
 int plan_make(struct plan *plan, struct run *run, struct error *e);
 
+/** Awaits what an ADD that failed has under way, so that its undoing meets nothing half done. */
+void plan_settle(struct plan *plan);
+
 /**
  * Takes all down: exec'd ones are started first, links are deleted in one message while they run, then everything is
  * awaited and released, newest first. Goes on past errors; done[i] says for each attachment whether nothing of it is

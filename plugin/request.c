@@ -76,6 +76,18 @@ int request_check_ifname(const char *ifname, struct error *e)
 	return 0;
 }
 
+/* What stands in cniDir beside the records, each of which is called as its container. */
+static bool is_own_file(const char *container_id)
+{
+	static const char *const own[] = {"results", "lease", "holds.db", "holds.db-journal"};
+
+	for (size_t i = 0; i < ARRAY_SIZE(own); i++) {
+		if (strcmp(container_id, own[i]) == 0)
+			return true;
+	}
+	return false;
+}
+
 static int read_environment(struct request *request, struct error *e)
 {
 	cleanup_free char *missing = NULL;
@@ -102,6 +114,9 @@ static int read_environment(struct request *request, struct error *e)
 		error_set(e, -EINVAL, ERROR_ENVIRONMENT, "invalid characters in containerID");
 		return error_details(e, "%.256s", request->container_id);
 	}
+	if (is_own_file(request->container_id))
+		return error_set(e, -EINVAL, ERROR_ENVIRONMENT,
+			"CNI_CONTAINERID is %s, a name that lamina needs itself", request->container_id);
 	if (strlen(request->container_id) > 200)
 		return error_set(e, -EINVAL, ERROR_ENVIRONMENT, "CNI_CONTAINERID is longer than 200 characters");
 	if (POD_VERBS & 1u << request->verb && request_check_ifname(request->ifname, e) < 0)
@@ -217,6 +232,11 @@ static int check_version(const struct request *request, struct error *e)
 	if (!cni_version_at_least(request->version, since[request->verb]))
 		return error_set(e, -EINVAL, ERROR_VERSION, "config version does not allow %s", request->command);
 	return 0;
+}
+
+int request_check(const struct request *request, struct error *e)
+{
+	return check_name(request, e) < 0 ? e->err : check_version(request, e);
 }
 
 /* VERSION answers whatever stands on stdin, and says the version that it finds there. */

@@ -33,6 +33,9 @@ struct request {
  */
 int request_read(struct request *ret, int stdin_fd, struct error *e);
 
+/** Checks name and version of a request that was not read from a runtime, as request_read does. */
+int request_check(const struct request *request, struct error *e);
+
 void request_clear(struct request *request);
 #define cleanup_request CLEANUP(request_clear)
 

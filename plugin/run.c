@@ -60,6 +60,18 @@ int run_enter(struct run *run, const char *path, struct error *e)
 	return 0;
 }
 
+struct call_params run_call(const struct run *run, const char *command, const char *ifname)
+{
+	return (struct call_params){
+		.command = command,
+		.container_id = run->request->container_id,
+		.netns = run->call_netns,
+		.ifname = ifname,
+		.args = run->request->args,
+		.path = run->path,
+	};
+}
+
 void run_extend(struct run *run, int64_t seconds)
 {
 	run->deadline = clock_now() + seconds * SECONDS;

@@ -1,6 +1,7 @@
 /* The handles of one run: what the steps of a verb need beside their own attachment. */
 #pragma once
 
+#include "delegate/call.h"
 #include "ipam/store.h"
 #include "netlink/socket.h"
 #include "plugin/config.h"
@@ -37,6 +38,9 @@ int run_open(
  * path is borrowed until run_close.
  */
 int run_enter(struct run *run, const char *path, struct error *e);
+
+/** The parameters of a call of another program for one of the container's interfaces. Borrows from run and ifname. */
+struct call_params run_call(const struct run *run, const char *command, const char *ifname);
 
 /** Sets new deadlines, counted from now: a rollback has its own. */
 void run_extend(struct run *run, int64_t seconds);

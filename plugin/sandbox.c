@@ -74,8 +74,11 @@ void sandbox_clear(struct sandbox *sandbox)
 	*sandbox = (struct sandbox){0};
 }
 
-bool sandbox_is(const struct sandbox *sandbox, const struct netns_id *id)
+/* Cookies and inode numbers begin anew with each boot. */
+bool sandbox_is(const struct sandbox *sandbox, const struct netns_id *id, const char *boot_id)
 {
+	if (sandbox->boot_id && *sandbox->boot_id && strcmp(sandbox->boot_id, boot_id) != 0)
+		return false;
 	return sandbox->id.inode == 0 || netns_same(&sandbox->id, id);
 }
 

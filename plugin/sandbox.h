@@ -29,5 +29,5 @@ void sandbox_clear(struct sandbox *sandbox);
  * gone. */
 bool sandbox_is_gone(const struct sandbox *sandbox, const char *boot_id);
 
-/** Whether the namespace at that descriptor is this sandbox, as far as the record knows. */
-bool sandbox_is(const struct sandbox *sandbox, const struct netns_id *id);
+/** Whether a namespace of this boot is the sandbox, as far as the record knows. */
+bool sandbox_is(const struct sandbox *sandbox, const struct netns_id *id, const char *boot_id);

@@ -184,6 +184,25 @@ int state_load(const char *cni_dir, const char *container_id, const char *ifname
 	return 0;
 }
 
+bool state_is_anothers(const char *cni_dir, const char *container_id, const struct netns_id *id, const char *boot_id)
+{
+	cleanup_dir DIR *dir = opendir(cni_dir);
+	struct dirent *entry;
+	bool found = false;
+
+	while (dir && !found && (entry = readdir(dir))) {
+		cleanup_record struct record record = {0};
+		cleanup_error struct error ignored = {0};
+
+		if (entry->d_type == DT_DIR || !request_is_name(entry->d_name) ||
+			strcmp(entry->d_name, container_id) == 0 ||
+			state_load(cni_dir, entry->d_name, NULL, &record, &ignored) < 0)
+			continue;
+		found = record.sandbox.id.inode != 0 && sandbox_is(&record.sandbox, id, boot_id);
+	}
+	return found;
+}
+
 int state_mark_going(const struct run *run, struct error *e)
 {
 	cleanup_free char *path = record_path(run->config->cni_dir, run->request->container_id);

@@ -31,6 +31,9 @@ int state_save(const struct plan *plan, bool done, struct run *run, struct error
  */
 int state_load(const char *cni_dir, const char *container_id, const char *ifname, struct record *ret, struct error *e);
 
+/** Whether a record of another container names this namespace: what is in it is that one's. */
+bool state_is_anothers(const char *cni_dir, const char *container_id, const struct netns_id *id, const char *boot_id);
+
 /** Notes that a DEL has begun, should it be killed with its programs running. A record of multus stays as it is. */
 int state_mark_going(const struct run *run, struct error *e);
 

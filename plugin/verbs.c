@@ -46,7 +46,12 @@ static void roll_back(struct plan *plan, struct run *run)
 	cleanup_error struct error down = {0};
 
 	trace_step("rolling back");
+	/* Programs that are under way end by their own deadlines; the way down has its own time behind that, also to
+	 * wait for the store. */
+	plan_settle(plan);
 	run_extend(run, share(run->config, ROLLBACK_SHARE));
+	store_close(run->store);
+	run->store = NULL;
 	plan_unmake(plan, run, done, &down);
 	error_clear(&down);
 	if (state_strike(plan, done, run, &down) < 0)
@@ -112,6 +117,16 @@ int verb_add(const struct request *request, cJSON **ret, struct error *e)
 	return e->err;
 }
 
+/* Where nothing is recorded, a namespace is the container's unless another one's record names it: a runtime also calls
+ * DEL for an ADD that was refused since somebody else's interface was there. */
+static bool is_pods(const struct run *run, const struct record *record)
+{
+	if (record->ours)
+		return sandbox_is(&record->sandbox, &run->sandbox, run->boot_id);
+	return !record->assumed ||
+	       !state_is_anothers(run->config->cni_dir, run->request->container_id, &run->sandbox, run->boot_id);
+}
+
 /* Enters the namespace at path if it is the pod's. One that came later at the same path is a successor's: it is left
  * alone, and other programs must not be sent there either. */
 static int enter_if_same(struct run *run, const struct record *record, const char *path, struct error *e)
@@ -121,7 +136,7 @@ static int enter_if_same(struct run *run, const struct record *record, const cha
 	if (run_enter(run, path, e) < 0) {
 		if (e->code != ERROR_NO_NAMESPACE && (e->code != ERROR_NAMESPACE || run->netns_fd >= 0))
 			return e->err;
-	} else if (!record->ours || sandbox_is(&record->sandbox, &run->sandbox)) {
+	} else if (is_pods(run, record)) {
 		run->call_netns = path;
 		return 0;
 	}
@@ -267,7 +282,7 @@ int verb_check(const struct request *request, struct error *e)
 	if (run_open(&run, request, &config, share(&config, DEL_SHARE), e) < 0 ||
 		run_enter(&run, request->netns, e) < 0)
 		return e->err;
-	if (record.ours && !sandbox_is(&record.sandbox, &run.sandbox))
+	if (record.ours && !sandbox_is(&record.sandbox, &run.sandbox, run.boot_id))
 		return error_set(e, -EINVAL, ERROR_IO,
 			"%s is another namespace than the one that the record of container %s names", request->netns,
 			request->container_id);

@@ -82,7 +82,7 @@ static int claim(struct ipam_run *ipam, struct made *made, struct error *e)
 	return 0;
 }
 
-/* What a repeated ADD is told: the addresses that it has, if a complete record says so. */
+/* The addresses of a complete record. */
 static bool recall(struct ipam_run *ipam, struct made *made)
 {
 	cleanup_free char *path = lease_file_path(&ipam->run);
@@ -90,6 +90,22 @@ static bool recall(struct ipam_run *ipam, struct made *made)
 	cleanup_error struct error ignored = {0};
 
 	if (lease_file_read(path, &file, &ignored) < 0 || file.made.lease != MADE_DONE)
+		return false;
+	*made = file.made;
+	file.made = (struct made){0};
+	return true;
+}
+
+/* A repeated ADD is told what it has, if record and store agree that this very sandbox has it. */
+static bool has_already(struct ipam_run *ipam, struct made *made)
+{
+	cleanup_free char *path = lease_file_path(&ipam->run);
+	cleanup_lease_file struct lease_file file = {0};
+	cleanup_error struct error ignored = {0};
+
+	if (lease_file_read(path, &file, &ignored) < 0 || file.made.lease != MADE_DONE ||
+		!sandbox_is(&file.sandbox, &ipam->run.sandbox, ipam->run.boot_id) ||
+		lease_check(ipam->run.request->ifname, &ipam->run, &file.made, &ignored) < 0)
 		return false;
 	*made = file.made;
 	file.made = (struct made){0};
@@ -113,7 +129,7 @@ int ipam_add(const struct request *request, cJSON **ret, struct error *e)
 
 	cleanup_json cJSON *owned = dns;
 
-	if (!recall(&ipam, &made) && claim(&ipam, &made, e) < 0)
+	if (!has_already(&ipam, &made) && claim(&ipam, &made, e) < 0)
 		return e->err;
 	if (addressing_result(&ipam.addressing, &made, &result, e) < 0)
 		return e->err;

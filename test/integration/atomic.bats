@@ -356,3 +356,39 @@ without_rights()
 	done
 	assert_recovers
 }
+
+@test "a default network that takes longer than the time for the way back is awaited, and then undone [check 61]" {
+	local own=$POD
+	new_pod holder
+	pod_args default holder-1 uid-holder
+	annotations kube-ipam.ip 10.188.0.61
+	cni ADD
+	assert_ok
+
+	POD=$own CID=$own
+	pod_args default web-9 uid-9
+	stub slow
+	stub_reset slow
+	stub_set slow ADD sleep 2
+	conf_edit '.timeout = 4 | .delegates[0] = {name: "slow", type: "slow"}'
+	snapshot
+	cni ADD
+	assert_code 11
+	assert_msg '10.188.0.61 is held by default/holder-1'
+	assert_unchanged
+	assert_equal "$(stub_calls slow)" "ADD DEL"
+
+	CONF=$(seed_conf) POD=holder CID=holder
+	cni DEL
+	assert_ok
+	pod_down holder
+}
+
+@test "an ADD whose answer cannot be written is undone" {
+	snapshot
+	printf '%s' "$CONF" >"$NODE_DIR/full.conf"
+	run ! node_exec env -i PATH="$PATH" CNI_COMMAND=ADD CNI_CONTAINERID="$CID" CNI_NETNS="/run/netns/$POD" CNI_IFNAME=eth0 \
+		CNI_PATH=/opt/cni/bin CNI_ARGS="$ARGS" sh -c "/opt/cni/bin/lamina <$NODE_DIR/full.conf >/dev/full"
+	assert_unchanged
+	assert_recovers
+}

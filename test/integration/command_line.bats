@@ -346,3 +346,12 @@ two_pods()
 	cni DEL LAMINA_TRACE=0
 	assert_equal "$stderr" ''
 }
+
+@test "plan refuses a name and a version that ADD would refuse" {
+	seed_conf 'del(.name)' >"$NODE_DIR/nameless.conf"
+	seed_conf '.cniVersion = "9.9.9"' >"$NODE_DIR/future.conf"
+	run -1 lamina plan "$NODE_DIR/nameless.conf"
+	[[ $output == *'missing network name'* ]]
+	run -1 lamina plan "$NODE_DIR/future.conf"
+	[[ $output == *'incompatible CNI versions'* ]]
+}

@@ -66,6 +66,22 @@ teardown()
 	assert_ok
 }
 
+@test "DEL after an ADD that was refused for another container's interface leaves that one alone [check 42]" {
+	cni ADD
+	assert_ok
+	snapshot
+	CID=two cni ADD
+	assert_code 4
+	CID=two cni DEL
+	assert_ok
+	assert_unchanged
+	pod_ping 10.188.0.1
+	pod_ping 10.244.1.1
+	cni DEL
+	assert_ok
+	refute_link net1
+}
+
 @test "DEL a second time is success [check 36]" {
 	snapshot
 	cni ADD

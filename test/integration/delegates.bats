@@ -601,19 +601,6 @@ processes()
 	assert_unchanged
 }
 
-@test "the real ipvlan makes a further network of a pod" {
-	node_exec ip link add ipvlan9 link eth0 type ipvlan 2>/dev/null || skip "this kernel has no ipvlan"
-	node_exec ip link del ipvlan9
-	conf_edit '.delegates[1] |= {name, cniVersion: "0.4.0", type: "ipvlan", master, ipam: {type: "host-local", subnet: "10.73.0.0/24"}}'
-	snapshot
-	cni ADD
-	assert_ok
-	assert_equal "$(pod_addrs net1)" 10.73.0.2/24
-	cni DEL
-	assert_ok
-	assert_unchanged
-}
-
 @test "the real plugins of today make further networks in version 1.1.0" {
 	node_plugins "$("$LAB_DIR/parts.sh" --path plugins)"
 	conf_edit '.cniVersion = "1.1.0" | .delegates = [{name: "b", type: "bridge", bridge: "br8", isDefaultGateway: true,

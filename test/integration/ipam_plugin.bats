@@ -359,3 +359,17 @@ refuse()
 	lamina ip show 10.188.0.217 --json | jq -e '.[0].container == "new"'
 	pod_down new
 }
+
+@test "a repeated ADD does not believe its record when the store says otherwise" {
+	PLUGIN=kube-ipam
+	cni ADD
+	assert_ok
+	lamina ip release --force "$(jq -r '.ips[0].address | split("/")[0]' <<<"$output")"
+	lamina ip ls --json | jq -e 'length == 0'
+	cni ADD
+	assert_ok
+	lamina ip ls --json | jq -e --arg a "$(jq -r '.ips[0].address | split("/")[0]' <<<"$output")" '.[0].address == $a'
+	cni DEL
+	assert_ok
+	lamina ip ls --json | jq -e 'length == 0'
+}

@@ -338,3 +338,14 @@ await_stopped()
 	done
 	run ! node_exec pgrep -f '/opt/cni/bin|flannel'
 }
+
+@test "lamina killed with a fixed address: after DEL the address is kept for nobody [check 82]" {
+	local point
+	annotations kube-ipam.ip 10.188.0.77
+	for point in store_before_commit claimed routed record_done; do
+		cni ADD "LAMINA_FAULT=$point:kill"
+		cni DEL
+		assert_ok
+		lamina ip ls --json | jq -e 'all(.address != "10.188.0.77")'
+	done
+}
