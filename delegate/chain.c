@@ -277,11 +277,6 @@ void chain_free(struct chain *chain)
 	free(chain);
 }
 
-const char *chain_name(const struct chain *chain)
-{
-	return chain->name;
-}
-
 const char *chain_version(const struct chain *chain)
 {
 	return chain->version;

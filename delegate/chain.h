@@ -29,9 +29,6 @@ void chain_free(struct chain *chain);
 DEFINE_CLEANUP(struct chain, chain_free)
 #define cleanup_chain CLEANUP(chain_free_cleanup)
 
-/** The network's name. Borrowed. */
-const char *chain_name(const struct chain *chain);
-
 /** The version whose shape the chain's results have. Borrowed; never "". */
 const char *chain_version(const struct chain *chain);
 

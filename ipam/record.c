@@ -1,5 +1,7 @@
 #include "ipam/record.h"
 
+#include "plugin/base/log.h"
+
 #include <errno.h>
 #include <string.h>
 #include <time.h>
@@ -135,22 +137,6 @@ static char *show(const char *text, size_t max)
 	return shown;
 }
 
-/* As kubectl shows ages: one number, one unit. */
-static char *show_age(int64_t since)
-{
-	int64_t age = (int64_t)time(NULL) - since;
-
-	if (since <= 0 || age < 0)
-		return copy_text("");
-	if (age < 120)
-		return format_text(" for %llds", (long long)age);
-	if (age < 7200)
-		return format_text(" for %lldm", (long long)(age / 60));
-	if (age < 172800)
-		return format_text(" for %lldh", (long long)(age / 3600));
-	return format_text(" for %lldd", (long long)(age / 86400));
-}
-
 static char *describe_holder(const struct ipam_record *record)
 {
 	if (!record->pod) {
@@ -191,7 +177,8 @@ char *ipam_value_describe(const char *text)
 	cleanup_free char *holder = describe_holder(&value.record);
 	cleanup_free char *cluster = describe_place("of cluster", value.record.cluster);
 	cleanup_free char *node = describe_place("on node", value.record.node);
-	cleanup_free char *age = show_age(value.record.time);
+	struct age_text age = clock_age(value.record.time);
 
-	return format_text("%s%s%s%s", holder, cluster, node, age);
+	return format_text(
+		"%s%s%s%s%s", holder, cluster, node, *age.s == '-' ? "" : " for ", *age.s == '-' ? "" : age.s);
 }

@@ -7,7 +7,6 @@
 #include "plugin/lease.h"
 
 #include <errno.h>
-#include <inttypes.h>
 #include <string.h>
 #include <time.h>
 
@@ -101,23 +100,6 @@ static const char *text_or_dash(const cJSON *entry, const char *key)
 	return text ? text : "-";
 }
 
-static void format_age(const cJSON *entry, char text[32])
-{
-	const cJSON *seconds = json_get(entry, "ageSeconds");
-	int64_t age = seconds ? (int64_t)seconds->valuedouble : -1;
-
-	if (age < 0)
-		snprintf(text, 32, "-");
-	else if (age < 120)
-		snprintf(text, 32, "%" PRId64 "s", age);
-	else if (age < 7200)
-		snprintf(text, 32, "%" PRId64 "m", age / 60);
-	else if (age < 172800)
-		snprintf(text, 32, "%" PRId64 "h", age / 3600);
-	else
-		snprintf(text, 32, "%" PRId64 "d", age / 86400);
-}
-
 static void print_table(const cJSON *list, FILE *out)
 {
 	const cJSON *entry;
@@ -128,17 +110,17 @@ static void print_table(const cJSON *list, FILE *out)
 	{
 		const char *pod = json_text(entry, "pod"), *ns = json_text(entry, "namespace"),
 			   *kept = json_text(entry, "keptFor");
-		char age[32];
+		const cJSON *since = json_get(entry, "time");
+		struct age_text age = clock_age(since ? (int64_t)since->valuedouble : 0);
 
 		/* Kept, and nobody has it: the namespace is all there is to say. */
 		cleanup_free char *who = pod    ? format_text("%s/%s", ns ? ns : "", pod)
 					 : kept ? format_text("(kept for %s)", kept)
 						: copy_text("-");
 
-		format_age(entry, age);
 		fprintf(out, "%-16s %-18s %-8s %-32s %-14.13s %-10s %s\n", json_text(entry, "network"),
 			json_text(entry, "address"), json_text(entry, "kind"), who, text_or_dash(entry, "container"),
-			text_or_dash(entry, "interface"), age);
+			text_or_dash(entry, "interface"), age.s);
 	}
 }
 

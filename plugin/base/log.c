@@ -107,3 +107,21 @@ void clock_pause(int64_t microseconds, int64_t deadline)
 
 	nanosleep(&t, NULL);
 }
+
+struct age_text clock_age(int64_t since)
+{
+	static const struct {
+		int64_t below, seconds;
+		char unit;
+	} units[] = {{120, 1, 's'}, {7200, 60, 'm'}, {172800, 3600, 'h'}, {INT64_MAX, 86400, 'd'}};
+	int64_t age = (int64_t)time(NULL) - since;
+	struct age_text text = {.s = "-"};
+	size_t i = 0;
+
+	if (since <= 0 || age < 0)
+		return text;
+	while (age >= units[i].below)
+		i++;
+	snprintf(text.s, sizeof(text.s), "%lld%c", (long long)(age / units[i].seconds), units[i].unit);
+	return text;
+}

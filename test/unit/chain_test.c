@@ -146,7 +146,6 @@ static void test_properties(void **state)
 		NULL);
 	cleanup_error struct error e = {0};
 
-	assert_string_equal(chain_name(old), "n.1_x-Y");
 	assert_string_equal(chain_version(old), "0.1.0");
 	assert_string_equal(chain_version(list), "0.4.0");
 	stub_write(stubs, "a", NOTE);

@@ -1,5 +1,4 @@
 /* netlink/: what is heard on the master's wire when a macvlan comes up, and what is usable at once. */
-#include "netlink/probe.h"
 #include "plugin/base/log.h"
 #include "test/unit/netlink_kit.h"
 
@@ -160,74 +159,6 @@ static void kernel_announces_each_ipv6_address_once(void **state)
 	assert_int_equal(hear(wire, link.mac, count_advertisement, NULL), 111);
 }
 
-/* The link was up first, because something had to be asked on the wire: then the kernel says nothing. */
-static void we_announce_what_the_kernel_does_not(void **state)
-{
-	static const char *const none[] = {NULL};
-	const struct lab *lab = *state;
-	cleanup_close int wire = listen_on_wire();
-	struct link_info link = make_with(lab, "net1", 1, none);
-	cleanup_error struct error e = {0};
-
-	for (size_t i = 0; six[i]; i++) {
-		struct ip_prefix addr = prefix(six[i]);
-
-		assert_done(addr_add(lab->pod, link.ifindex, &addr, &e), &e);
-	}
-	assert_int_equal(hear(wire, link.mac, count_advertisement, NULL), 0);
-	for (size_t i = 0; six[i]; i++) {
-		struct ip_prefix addr = prefix(six[i]);
-
-		assert_done(probe_announce(lab->pod_fd, link.ifindex, link.mac, &addr.addr, &e), &e);
-	}
-	assert_true(netns_is_own(lab->host_fd));
-	assert_int_equal(hear(wire, link.mac, count_advertisement, NULL), 111);
-}
-
-/* Advertisements of one address, the target, whoever sent them. */
-static int count_target(const uint8_t *frame, size_t length, const void *arg)
-{
-	const struct ip_addr *target = arg;
-	const size_t at = ETH_HLEN + sizeof(struct ip6_hdr);
-
-	return length > at + 24 && frame[at] == ND_NEIGHBOR_ADVERT && memcmp(frame + at + 8, target->bytes, 16) == 0;
-}
-
-static void announces_by_the_link_that_was_named(void **state)
-{
-	static const char *const link_local[] = {"fe80::77/64", "fd00:9::5/64", NULL};
-	const struct lab *lab = *state;
-	struct link_info one = make_with(lab, "net1", 1, link_local), two = make_with(lab, "net2", 2, link_local);
-	struct ip_addr addr = address("fe80::77"), foreign = address("fd00:9::99");
-	cleanup_close int wire = listen_on_wire();
-	cleanup_error struct error e = {0};
-
-	assert_done(probe_announce(lab->pod_fd, two.ifindex, two.mac, &addr, &e), &e);
-	assert_int_equal(hear(wire, two.mac, count_target, &addr), 1);
-	assert_done(probe_announce(lab->pod_fd, one.ifindex, one.mac, &addr, &e), &e);
-	assert_int_equal(hear(wire, one.mac, count_target, &addr), 1);
-
-	/* Not an address of the pod: refused, as nobody may speak for others. */
-	assert_int_equal(probe_announce(lab->pod_fd, one.ifindex, one.mac, &foreign, &e), -EADDRNOTAVAIL);
-	assert_shows(e.message, "fd00:9::99");
-	assert_true(netns_is_own(lab->host_fd));
-}
-
-static void announces_into_a_dead_wire(void **state)
-{
-	const struct lab *lab = *state;
-	cleanup_error struct error e = {0};
-	struct ip_prefix addr = prefix(six[0]);
-
-	shell("ip link set p0 down");
-
-	struct link_info link = make_with(lab, "net1", 1, six);
-
-	assert_false(link.running);
-	assert_done(probe_announce(lab->pod_fd, link.ifindex, link.mac, &addr.addr, &e), &e);
-	assert_null(e.message);
-}
-
 /* A tentative address cannot be bound. */
 static int bind_address(void *arg, struct error *e)
 {
@@ -287,9 +218,6 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		IN_LAB(kernel_announces_each_ipv4_address_once),
 		IN_LAB(kernel_announces_each_ipv6_address_once),
-		IN_LAB(we_announce_what_the_kernel_does_not),
-		IN_LAB(announces_by_the_link_that_was_named),
-		IN_LAB(announces_into_a_dead_wire),
 		IN_LAB(ipv6_is_usable_at_once),
 		IN_LAB(two_links_with_one_mac_cannot_both_be_up),
 	};
