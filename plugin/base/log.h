@@ -27,11 +27,12 @@ int clock_left(int64_t deadline);
 /** Sleeps for that many microseconds, or until the deadline if that is sooner. */
 void clock_pause(int64_t microseconds, int64_t deadline);
 
-/** How long ago a time of day (seconds since 1970) is, as kubectl shows ages: "90s", "5m", "3h", "12d"; "-" when it is
- * unknown or ahead of us. */
 struct age_text {
 	char s[24];
 };
+
+/** How long ago a time of day (seconds since 1970) is, as kubectl shows ages: "90s", "5m", "3h", "12d"; "-" when it is
+ * unknown or ahead of us. */
 struct age_text clock_age(int64_t since);
 
 #define SECONDS ((int64_t)1000000)
