@@ -40,6 +40,14 @@ int addressing_read(
 	return ipam_config_parse(ipam, json_get(runtime_config, "ipRanges"), ret->path, &ret->config, e);
 }
 
+static void append_item(char **list, const struct ip_addr *addr)
+{
+	char *longer = format_text("%s%s%s", *list ? *list : "", *list ? "," : "", ip_text(addr).s);
+
+	free(*list);
+	*list = longer;
+}
+
 static int check_wanted(const struct addressing *addressing, const struct annotations *annotations,
 	const struct ip_addr *addr, const char *source, struct error *e)
 {
@@ -152,6 +160,35 @@ void addressing_settle(struct addressing *addressing)
 
 	if (call)
 		call_finish(call, NULL, NULL, &ignored);
+}
+
+static bool has_family(const struct addressing *addressing, int family)
+{
+	for (size_t i = 0; i < addressing->fixed_count; i++) {
+		if (addressing->fixed[i].family == family)
+			return true;
+	}
+	return false;
+}
+
+void addressing_narrow(const struct addressing *addressing, cJSON *annotations)
+{
+	const struct ip_addr *gateways[] = {&addressing->gateway4, &addressing->gateway6};
+	cleanup_free char *own = NULL, *gateway = NULL;
+
+	/* Then they ask for nothing, or something else than annotations does. */
+	if (!json_get(annotations, ANNOTATION_ADDRESS))
+		return;
+	for (size_t i = 0; i < addressing->fixed_count; i++)
+		append_item(&own, &addressing->fixed[i]);
+	for (size_t i = 0; i < ARRAY_SIZE(gateways); i++) {
+		if (gateways[i]->family && has_family(addressing, gateways[i]->family))
+			append_item(&gateway, gateways[i]);
+	}
+	json_put_text(annotations, ANNOTATION_ADDRESS, own);
+	json_put_text(annotations, ANNOTATION_GATEWAY, gateway);
+	if (!has_family(addressing, AF_INET))
+		json_remove(annotations, ANNOTATION_NETMASK);
 }
 
 struct lease_request addressing_lease(const struct addressing *addressing, const char *network, const char *ifname)

@@ -4,10 +4,6 @@
 #include <errno.h>
 #include <string.h>
 
-#define ADDRESS "kube-ipam.ip"
-#define NETMASK "kube-ipam.netmask"
-#define GATEWAY "kube-ipam.gateway"
-
 static char *trim(char *text)
 {
 	size_t length;
@@ -87,14 +83,14 @@ static int read_gateways(struct annotations *a, const char *value, struct error 
 
 		item = trim(item);
 		if (!ip_parse(item, &addr) || !ip_is_host(&addr))
-			return error_set(
-				e, -EINVAL, ERROR_CONFIG, GATEWAY " is \"%.64s\": it must be an IP address", item);
+			return error_set(e, -EINVAL, ERROR_CONFIG,
+				ANNOTATION_GATEWAY " is \"%.64s\": it must be an IP address", item);
 
 		struct ip_addr *gateway = addr.family == AF_INET ? &a->gateway4 : &a->gateway6;
 
 		if (gateway->family)
-			return error_set(
-				e, -EINVAL, ERROR_CONFIG, GATEWAY " is \"%.128s\": at most one per family", value);
+			return error_set(e, -EINVAL, ERROR_CONFIG,
+				ANNOTATION_GATEWAY " is \"%.128s\": at most one per family", value);
 		*gateway = addr;
 	}
 	return 0;
@@ -117,7 +113,8 @@ static int check_families(const struct annotations *a, struct error *e)
 	for (size_t i = 0; i < ARRAY_SIZE(gateways); i++) {
 		if (gateways[i]->family && !wants_family(a, gateways[i]->family))
 			return error_set(e, -EINVAL, ERROR_CONFIG,
-				GATEWAY " is %s: " ADDRESS " has no address of that family", ip_text(gateways[i]).s);
+				ANNOTATION_GATEWAY " is %s: " ANNOTATION_ADDRESS " has no address of that family",
+				ip_text(gateways[i]).s);
 	}
 	return 0;
 }
@@ -125,7 +122,7 @@ static int check_families(const struct annotations *a, struct error *e)
 /* A netmask or gateway without an address is a fixed address that was misspelt, not a wish for a random one. */
 static int read_kube_ipam(struct annotations *a, const cJSON *map, struct error *e)
 {
-	static const char *const keys[] = {ADDRESS, NETMASK, GATEWAY};
+	static const char *const keys[] = {ANNOTATION_ADDRESS, ANNOTATION_NETMASK, ANNOTATION_GATEWAY};
 	const char *values[ARRAY_SIZE(keys)];
 
 	for (size_t i = 0; i < ARRAY_SIZE(keys); i++) {
@@ -140,12 +137,13 @@ static int read_kube_ipam(struct annotations *a, const cJSON *map, struct error 
 	}
 	if (!values[0]) {
 		if (values[1] || values[2])
-			return error_set(e, -EINVAL, ERROR_CONFIG, "%s is set without " ADDRESS ": set both or none",
-				values[1] ? NETMASK : GATEWAY);
+			return error_set(e, -EINVAL, ERROR_CONFIG,
+				"%s is set without " ANNOTATION_ADDRESS ": set both or none",
+				values[1] ? ANNOTATION_NETMASK : ANNOTATION_GATEWAY);
 		return 0;
 	}
 	a->from_annotation = true;
-	if (add_comma_list(a, values[0], ADDRESS, false, true, e) < 0)
+	if (add_comma_list(a, values[0], ANNOTATION_ADDRESS, false, true, e) < 0)
 		return e->err;
 	if (values[1]) {
 		cleanup_free char *mask = copy_text(values[1]);
@@ -153,7 +151,8 @@ static int read_kube_ipam(struct annotations *a, const cJSON *map, struct error 
 		a->has_netmask = true;
 		if (!ip_parse_netmask(trim(mask), &a->netmask))
 			return error_set(e, -EINVAL, ERROR_CONFIG,
-				NETMASK " is \"%.64s\": it must be a netmask as 255.255.0.0 or a length from 0 to 32",
+				ANNOTATION_NETMASK
+				" is \"%.64s\": it must be a netmask as 255.255.0.0 or a length from 0 to 32",
 				values[1]);
 	}
 	if (values[2] && (read_gateways(a, values[2], e) < 0 || check_families(a, e) < 0))
@@ -221,13 +220,14 @@ int annotations_check_gateway(const struct annotations *a, const struct ip_prefi
 	if (!gateway->family)
 		return 0;
 	if (!ip_contains(addr, gateway))
-		return error_set(e, -EINVAL, ERROR_CONFIG, GATEWAY " is %s: it must lie in %s", ip_text(gateway).s,
+		return error_set(e, -EINVAL, ERROR_CONFIG, ANNOTATION_GATEWAY " is %s: it must lie in %s",
+			ip_text(gateway).s,
 			ip_prefix_text(&(struct ip_prefix){.addr = network, .length = addr->length}).s);
 	if (ip_compare(gateway, &addr->addr) == 0)
-		return error_set(
-			e, -EINVAL, ERROR_CONFIG, GATEWAY " is %s, which is the pod's own address", ip_text(gateway).s);
-	if (ip_compare(gateway, &network) == 0 || (gateway->family == AF_INET && ip_compare(gateway, &last) == 0))
-		return error_set(e, -EINVAL, ERROR_CONFIG, GATEWAY " is %s, the network or broadcast address",
+		return error_set(e, -EINVAL, ERROR_CONFIG, ANNOTATION_GATEWAY " is %s, which is the pod's own address",
 			ip_text(gateway).s);
+	if (ip_compare(gateway, &network) == 0 || (gateway->family == AF_INET && ip_compare(gateway, &last) == 0))
+		return error_set(e, -EINVAL, ERROR_CONFIG,
+			ANNOTATION_GATEWAY " is %s, the network or broadcast address", ip_text(gateway).s);
 	return 0;
 }

@@ -6,6 +6,10 @@
 
 #define MAX_FIXED 16
 
+#define ANNOTATION_ADDRESS "kube-ipam.ip"
+#define ANNOTATION_NETMASK "kube-ipam.netmask"
+#define ANNOTATION_GATEWAY "kube-ipam.gateway"
+
 /** One address that was asked for. */
 struct wanted {
 	struct ip_addr addr;

@@ -1,5 +1,6 @@
 /* An attachment that other programs make: one plugin, or a list of them. Serves every configuration. */
 #include "delegate/chain.h"
+#include "plugin/addressing.h"
 #include "plugin/attachment.h"
 #include "plugin/base/log.h"
 
@@ -8,6 +9,8 @@
 struct exec_private {
 	struct chain *chain;
 	struct call_params params; /* borrowed from the run and the attachment */
+	struct addressing
+		addressing; /* of a plugin that execs us as its IPAM: which of the pod's addresses are meant for it */
 };
 
 static bool serves_everything(const cJSON *conf)
@@ -24,6 +27,7 @@ static void free_exec(struct attachment *a)
 		return;
 	if (p->chain)
 		chain_free(p->chain);
+	addressing_clear(&p->addressing);
 	free(p);
 	a->private = NULL;
 }
@@ -38,14 +42,46 @@ static int read_chain(struct attachment *a, const struct config *config, struct 
 
 static int plan_exec(struct attachment *a, const struct request *request, const struct config *config, struct error *e)
 {
+	struct exec_private *p;
+
 	(void)request;
-	return read_chain(a, config, e);
+	if (read_chain(a, config, e) < 0)
+		return e->err;
+	p = a->private;
+	if (!addressing_is_own(a->conf))
+		return 0;
+	return addressing_read(a->conf, a->path, config->runtime_config, &p->addressing, e);
+}
+
+static int offer_exec(struct attachment *a, const struct annotations *annotations, const struct ip_addr *addr,
+	const char *source, bool *ret, struct error *e)
+{
+	struct exec_private *p = a->private;
+
+	return addressing_offer(&p->addressing, annotations, addr, source, ret, e);
+}
+
+/* The plugin's IPAM is told of the addresses that are its own: it would refuse those of other networks. */
+static int tell_own_addresses(struct attachment *a, const struct config *config, struct error *e)
+{
+	struct exec_private *p = a->private;
+	cleanup_json cJSON *runtime_config = json_copy(config->runtime_config);
+	cJSON *map = cJSON_GetObjectItemCaseSensitive(runtime_config, ANNOTATIONS_CAPABILITY);
+
+	if (!addressing_is_own(a->conf) || !cJSON_IsObject(map))
+		return 0;
+	addressing_narrow(&p->addressing, map);
+	chain_free(p->chain);
+	p->chain = NULL;
+	return chain_read(a->conf, a->path, runtime_config, &p->chain, e);
 }
 
 static int inspect_exec(struct attachment *a, struct run *run, struct error *e)
 {
 	struct exec_private *p = a->private;
 
+	if (tell_own_addresses(a, run->config, e) < 0)
+		return e->err;
 	return chain_find(p->chain, run->path, e) < 0 ? error_wrap(e, "%s", a->path) : 0;
 }
 
@@ -143,6 +179,7 @@ const struct attachment_ops attach_exec = {
 	.kind = "exec",
 	.serves = serves_everything,
 	.plan = plan_exec,
+	.offer = offer_exec,
 	.inspect = inspect_exec,
 	.start = start_exec,
 	.finish = finish_exec,

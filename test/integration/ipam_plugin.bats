@@ -373,3 +373,31 @@ refuse()
 	assert_ok
 	lamina ip ls --json | jq -e 'length == 0'
 }
+
+@test "beside a network that lamina makes, an exec'd one gets just the address of its own subnet" {
+	PLUGIN=lamina
+	CONF=$(seed_conf '.delegates = [.delegates[1], {name: "exec", type: "bridge", bridge: "br7",
+		capabilities: {"io.kubernetes.cri.pod-annotations": true},
+		ipam: {type: "kube-ipam", subnet: "10.77.0.0/16", gateway: "10.77.0.1"}}] | .delegates[].cniVersion = "0.4.0"')
+	annotations kube-ipam.ip "10.77.0.9, 10.188.0.91" kube-ipam.netmask 16
+	cni ADD
+	assert_ok
+	assert_equal "$(pod_addrs eth0)/$(pod_addrs net1)" "10.188.0.91/16/10.77.0.9/16"
+	cni DEL
+	assert_ok
+
+	annotations kube-ipam.ip 10.188.0.91 kube-ipam.gateway 10.188.0.1
+	cni ADD
+	assert_ok
+	assert_equal "$(pod_addrs eth0)" "10.188.0.91/16"
+	[[ $(pod_addrs net1) == 10.77.* ]]
+	cni DEL
+	assert_ok
+	lamina ip ls --json | jq -e 'all(.kind == "kept")'
+
+	annotations kube-ipam.ip 10.99.0.9
+	cni ADD
+	assert_code 7
+	assert_msg '10.99.0.9'
+	node_exec ip link del br7
+}
