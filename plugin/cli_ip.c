@@ -1,7 +1,6 @@
 #include "plugin/cli_ip.h"
 
 #include "ipam/record.h"
-#include "ipam/store_sqlite.h"
 #include "plugin/base/log.h"
 #include "plugin/cli_conf.h"
 #include "plugin/lease.h"
@@ -31,16 +30,6 @@ static void addresses_clear(struct addresses *a)
 
 #define cleanup_addresses CLEANUP(addresses_clear)
 
-/* Looking changes nothing: a store that is not there is an empty one. */
-static int open_readonly(struct addresses *a, struct error *e)
-{
-	cleanup_free char *claims = format_text("%s/%s.db", a->config.data_dir, a->run.boot_id);
-	cleanup_free char *holds = format_text("%s/holds.db", a->config.cni_dir);
-	const struct store_sqlite_paths paths = {.claims = claims, .holds = holds};
-
-	return store_sqlite_open_readonly(&paths, a->run.deadline, &a->run.store, e);
-}
-
 static int read_addresses(const struct cli_ip_options *options, bool readonly, struct addresses *a, struct error *e)
 {
 	if (cli_conf_find(options->conf, &a->conf, e) < 0)
@@ -49,7 +38,7 @@ static int read_addresses(const struct cli_ip_options *options, bool readonly, s
 	a->request = (struct request){.path = "", .container_id = "", .ifname = "", .netns = "", .args = ""};
 	if (run_open(&a->run, &a->request, &a->config, STORE_SECONDS, e) < 0)
 		return e->err;
-	if ((readonly ? open_readonly(a, e) : lease_open_store(&a->run, e)) < 0)
+	if ((readonly ? lease_open_store_readonly : lease_open_store)(&a->run, e) < 0)
 		return e->err;
 	return a->run.store->ops->list(a->run.store, &a->list, &a->count, e);
 }

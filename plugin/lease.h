@@ -38,5 +38,8 @@ int lease_check(const char *ifname, struct run *run, const struct made *made, st
  */
 int lease_open_store(struct run *run, struct error *e);
 
+/** Opens run->store for looking only: changes nothing, and a store that is not there is an empty one. */
+int lease_open_store_readonly(struct run *run, struct error *e);
+
 /** Whether the holder of an entry is gone: its namespace, by the entry's sandbox text. */
 bool lease_holder_is_gone(const struct store_entry *entry, const struct run *run);

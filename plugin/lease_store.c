@@ -98,14 +98,32 @@ static int rebuild(const struct store_sqlite_paths *paths, const struct run *run
 	return r;
 }
 
-int lease_open_store(struct run *run, struct error *e)
+static char *claims_path(const struct run *run)
 {
-	cleanup_free char *claims = format_text("%s/%s.db", run->config->data_dir, run->boot_id);
-	cleanup_free char *holds = format_text("%s/holds.db", run->config->cni_dir);
+	return format_text("%s/%s.db", run->config->data_dir, run->boot_id);
+}
+
+static char *holds_path(const struct run *run)
+{
+	return format_text("%s/holds.db", run->config->cni_dir);
+}
+
+int lease_open_store_readonly(struct run *run, struct error *e)
+{
+	cleanup_free char *claims = claims_path(run), *holds = holds_path(run);
 	const struct store_sqlite_paths paths = {.claims = claims, .holds = holds};
 
+	return store_sqlite_open_readonly(&paths, run->deadline, &run->store, e);
+}
+
+int lease_open_store(struct run *run, struct error *e)
+{
 	if (run->store)
 		return 0;
+
+	cleanup_free char *claims = claims_path(run), *holds = holds_path(run);
+	const struct store_sqlite_paths paths = {.claims = claims, .holds = holds};
+
 	if (store_sqlite_open(&paths, run->deadline, &run->store, e) == -ENOENT) {
 		error_clear(e);
 		if (rebuild(&paths, run, e) < 0 || store_sqlite_open(&paths, run->deadline, &run->store, e) < 0)
