@@ -31,8 +31,6 @@ static const struct json_field ipam_table[] = {
 /* Keys of which any one makes the object itself a range. */
 static const char *const range_keys[] = {"subnet", "rangeStart", "rangeEnd", "gateway", "fixedStart", "fixedEnd"};
 
-static const char *const store_keys[] = {"etcdConfig", "kubeConfig"};
-
 static int check_length(const cJSON *list, const char *path, struct error *e)
 {
 	int length = cJSON_GetArraySize(list);
@@ -287,15 +285,19 @@ static int parse_domain(struct ipam_config *config, const char *domain, const ch
 	return 0;
 }
 
-static int refuse_store_keys(const cJSON *ipam, const char *path, struct error *e)
+static int parse_servers(struct ipam_config *config, const cJSON *ipam, const char *path, struct error *e)
 {
-	for (size_t i = 0; i < ARRAY_SIZE(store_keys); i++) {
-		if (json_get(ipam, store_keys[i]))
-			return error_set(e, -ENOTSUP, ERROR_CONFIG,
-				"%s.%s is set: this version of lamina keeps addresses on the node; remove the key",
-				path, store_keys[i]);
+	const cJSON *etcd = json_get(ipam, "etcdConfig");
+	const char *kube_config = json_text(ipam, "kubeConfig");
+	cleanup_free char *etcd_path = json_path(path, "etcdConfig");
+
+	if (kube_config && *kube_config) {
+		if (*kube_config != '/')
+			return error_set(e, -EINVAL, ERROR_CONFIG,
+				"%s.kubeConfig is \"%.200s\": it must be an absolute path", path, kube_config);
+		config->kube_config = copy_text(kube_config);
 	}
-	return 0;
+	return etcd ? etcd_config_parse(etcd, etcd_path, &config->etcd, e) : 0;
 }
 
 int ipam_config_parse(
@@ -306,7 +308,7 @@ int ipam_config_parse(
 	int r = json_read(ipam, path, ipam_table, &texts, e);
 
 	if (r >= 0)
-		r = refuse_store_keys(ipam, path, e);
+		r = parse_servers(config, ipam, path, e);
 	if (r >= 0)
 		r = parse_sets(config, ipam, texts.ranges, extra_sets, path, e);
 	if (r >= 0)
@@ -331,6 +333,9 @@ void ipam_config_free(struct ipam_config *config)
 	free(config->routes);
 	free(config->domain);
 	free(config->resolv_conf);
+	free(config->kube_config);
+	if (config->etcd)
+		etcd_config_free(config->etcd);
 	free(config);
 }
 

@@ -1,6 +1,7 @@
 /* The ipam section of a configuration: range sets, routes, domain (kube-ipam's and host-local's keys). */
 #pragma once
 
+#include "ipam/etcd.h"
 #include "plugin/base/ip.h"
 #include "plugin/base/json.h"
 
@@ -35,16 +36,17 @@ struct ipam_config {
 	size_t set_count;
 	struct ipam_route *routes;
 	size_t route_count;
-	char *domain;      /* the L2 segment: one address is given once in it; "default" */
-	char *resolv_conf; /* path, NULL when absent */
+	char *domain;             /* the L2 segment: one address is given once in it; "default" */
+	char *resolv_conf;        /* path, NULL when absent */
+	struct etcd_config *etcd; /* the cluster that keeps the addresses; NULL: this node does */
+	char *kube_config;        /* path, NULL when absent */
 };
 
 /**
  * Reads an ipam object. path is its place ("delegates[1].ipam") for errors. `subnet`, `rangeStart`, `rangeEnd`,
  * `gateway`, `fixedStart`, `fixedEnd` at the top make the first range set, before those of `ranges` and of extra_sets
  * (runtimeConfig.ipRanges, NULL when absent). Every value is validated; errors are ERROR_CONFIG and name key path,
- * value and what would be right. `etcdConfig` and `kubeConfig` are refused: this version keeps addresses on the node.
- * `name` is accepted and ignored. *ret is freed with ipam_config_free.
+ * value and what would be right. `name` is accepted and ignored. *ret is freed with ipam_config_free.
  */
 int ipam_config_parse(
 	const cJSON *ipam, const cJSON *extra_sets, const char *path, struct ipam_config **ret, struct error *e);

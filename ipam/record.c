@@ -30,7 +30,7 @@ char *ipam_record_print(const struct ipam_record *record)
 	if (!object)
 		abort();
 	json_put(object, "v", cJSON_CreateNumber(RECORD_VERSION));
-	add_text(object, "kind", record->fixed ? "fixed" : "dynamic");
+	add_text(object, "kind", record->reserved ? "reserved" : record->fixed ? "fixed" : "dynamic");
 	add_text(object, "cluster", record->cluster);
 	add_text(object, "ns", record->ns);
 	add_text(object, "pod", record->pod);
@@ -41,6 +41,7 @@ char *ipam_record_print(const struct ipam_record *record)
 	if (record->node_guessed)
 		json_put(object, "nodeGuessed", cJSON_CreateTrue());
 	add_text(object, "nonce", record->nonce);
+	add_text(object, "note", record->note);
 	json_put(object, "time", cJSON_CreateRaw(time_text));
 	return json_print(object);
 }
@@ -68,6 +69,7 @@ static const struct json_field record_table[] = {
 	FIELD("node", JSON_STRING, record.node),
 	FIELD("nodeGuessed", JSON_BOOL, record.node_guessed),
 	FIELD("nonce", JSON_STRING, record.nonce),
+	FIELD("note", JSON_STRING, record.note),
 	FIELD("time", JSON_INTEGER, record.time),
 	{0},
 };
@@ -82,9 +84,11 @@ static int read_fields(const cJSON *json, struct ipam_record *ret, struct error 
 	if (fields.version != RECORD_VERSION)
 		return error_set(e, -EINVAL, ERROR_DECODE, "record.v is %lld: this lamina knows %d",
 			(long long)fields.version, RECORD_VERSION);
-	if (!fields.kind || (strcmp(fields.kind, "fixed") != 0 && strcmp(fields.kind, "dynamic") != 0))
-		return error_set(e, -EINVAL, ERROR_DECODE, "record.kind is neither fixed nor dynamic");
+	if (!fields.kind || (strcmp(fields.kind, "fixed") != 0 && strcmp(fields.kind, "dynamic") != 0 &&
+				    strcmp(fields.kind, "reserved") != 0))
+		return error_set(e, -EINVAL, ERROR_DECODE, "record.kind is neither fixed nor dynamic nor reserved");
 	fields.record.fixed = strcmp(fields.kind, "fixed") == 0;
+	fields.record.reserved = strcmp(fields.kind, "reserved") == 0;
 	*ret = fields.record;
 	return 0;
 }

@@ -9,6 +9,8 @@
 /** Borrowed strings; NULL prints as absent. */
 struct ipam_record {
 	bool fixed;          /* kind "fixed" or "dynamic" */
+	bool reserved;       /* kind "reserved": kept for a pod that is not there yet, or for what note says */
+	const char *note;    /* of a person, "reserved" only */
 	const char *cluster; /* which cluster's pod; NULL: the only one */
 	const char *ns, *pod, *uid;
 	const char *cid, *ifname;

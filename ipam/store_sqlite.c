@@ -116,27 +116,30 @@ static int release(struct sqlite_store *store, const char *network, const char *
 	return r;
 }
 
-static int store_release(struct store *store, const char *network, const char *cid, const char *ifname,
-	const char *value, struct error *e)
+/* Takes back what a claim that never ended began to keep: the hold remembers who wrote it. */
+static int unkeep(struct sqlite_store *store, const char *value, struct error *e)
 {
-	int r = begin(of(store), e);
+	int r = sqlite_store_holds(store, false, e);
 
-	if (r < 0)
+	if (r < 0 || !store->holds)
 		return r;
-	return finish(of(store), release(of(store), network, cid, ifname, value, e), e);
+	return db_run(store->holds, e, "DELETE FROM hold WHERE value = ?1", "t", value);
 }
 
-static int store_unkeep(struct store *store, const char *value, struct error *e)
+/* Of an ADD that never ended, nobody knows whether its claim found one of this container already: whatever stands there
+ * goes. */
+static int store_release(struct store *store, const struct store_release *what, struct error *e)
 {
 	struct sqlite_store *self = of(store);
 	int r = begin(self, e);
 
+	if (r < 0)
+		return r;
+	if (what->unfinished && what->value)
+		r = unkeep(self, what->value, e);
 	if (r >= 0)
-		r = sqlite_store_holds(self, false, e);
-	if (r >= 0 && self->holds)
-		r = db_run(self->holds, e, "DELETE FROM hold WHERE value = ?1", "t", value);
-	db_rollback(self->claims);
-	return r < 0 ? r : 0;
+		r = release(self, what->network, what->cid, what->ifname, what->unfinished ? NULL : what->value, e);
+	return finish(self, r, e);
 }
 
 /* Who has the entry's address now: 1 and the domain, or 0 when nobody has. */
@@ -171,7 +174,7 @@ static int forget(struct sqlite_store *store, const struct store_entry *entry, s
 		r = db_run(store->holds, e,
 			"DELETE FROM hold WHERE addr = ?1 AND (network = ?2 OR domain = ?3) AND (?4 IS NULL OR ns = "
 			"?4)",
-			"attt", &entry->addr, entry->network, domain, entry->hold_namespace);
+			"attt", &entry->addr, entry->network, domain, entry->hold);
 	if (r < 0 || !claimed)
 		return r;
 	r = db_run(store->claims, e, "INSERT OR REPLACE INTO released(addr, domain, at) VALUES (?1, ?2, ?3)", "ati",
@@ -189,11 +192,34 @@ static int store_forget(struct store *store, const struct store_entry *entry, st
 	return r < 0 ? r : finish(of(store), forget(of(store), entry, e), e);
 }
 
-static int store_list(struct store *store, struct store_entry **ret, size_t *ret_count, struct error *e)
+static int store_list(struct store *store, const char *network, const struct ip_addr *addr, struct store_entry **ret,
+	size_t *ret_count, struct error *e)
 {
-	const struct entry_filter everything = {0};
+	const struct entry_filter filter = {.network = network, .addr = addr};
 
-	return sqlite_store_entries(of(store), &everything, ret, ret_count, e);
+	return sqlite_store_entries(of(store), &filter, ret, ret_count, e);
+}
+
+/* To be done. */
+static int store_reserve(struct store *store, const struct store_entry *entry, const char *domain, const char *ns,
+	struct store_reply *ret, struct error *e)
+{
+	(void)store, (void)entry, (void)domain, (void)ns, (void)ret;
+	return error_set(e, -ENOSYS, ERROR_INTERNAL, "reserve is missing");
+}
+
+static int store_attachments(
+	struct store *store, const char *network, struct store_attachment **ret, size_t *ret_count, struct error *e)
+{
+	(void)store, (void)network, (void)ret, (void)ret_count;
+	return error_set(e, -ENOSYS, ERROR_INTERNAL, "attachments is missing");
+}
+
+/* A transaction leaves nothing half done. */
+static int store_sweep(struct store *store, const char *network, const char *domain, struct error *e)
+{
+	(void)store, (void)network, (void)domain, (void)e;
+	return 0;
 }
 
 static void store_free(struct store *store)
@@ -209,9 +235,11 @@ static void store_free(struct store *store)
 static const struct store_ops sqlite_ops = {
 	.claim = store_claim,
 	.release = store_release,
-	.unkeep = store_unkeep,
 	.forget = store_forget,
+	.reserve = store_reserve,
 	.list = store_list,
+	.attachments = store_attachments,
+	.sweep = store_sweep,
 	.close = store_free,
 };
 

@@ -95,7 +95,7 @@ static int insert_claim(
 /* A free address that is kept for the pod's own namespace is no hindrance. */
 static bool is_own_hold(const struct store_request *request, const struct store_entry *entry)
 {
-	return !entry->value && request->ns && entry->hold_namespace && strcmp(entry->hold_namespace, request->ns) == 0;
+	return !entry->value && request->ns && entry->hold && strcmp(entry->hold, request->ns) == 0;
 }
 
 /* Appends who stands in the way of one address. */

@@ -81,7 +81,7 @@ static int add_claim(struct sqlite_store *store, struct sqlite3_stmt *row, struc
 		"SELECT ns FROM hold WHERE addr = ?1 AND (domain = ?2 OR network = ?3) ORDER BY domain = ?2 DESC",
 		entry, domain, e);
 	if (r > 0)
-		entry->hold_namespace = db_text(*hold, 0);
+		entry->hold = db_text(*hold, 0);
 	return r;
 }
 
@@ -116,7 +116,7 @@ static int add_hold(struct sqlite_store *store, struct sqlite3_stmt *row, struct
 		list->count--;
 		return 0;
 	}
-	entry->hold_namespace = db_text(row, 2);
+	entry->hold = db_text(row, 2);
 	return r;
 }
 

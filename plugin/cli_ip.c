@@ -40,7 +40,7 @@ static int read_addresses(const struct cli_ip_options *options, bool readonly, s
 		return e->err;
 	if ((readonly ? lease_open_store_readonly : lease_open_store)(&a->run, e) < 0)
 		return e->err;
-	return a->run.store->ops->list(a->run.store, &a->list, &a->count, e);
+	return a->run.store->ops->list(a->run.store, NULL, NULL, &a->list, &a->count, e);
 }
 
 static cJSON *entry_json(const struct store_entry *entry)
@@ -57,8 +57,8 @@ static cJSON *entry_json(const struct store_entry *entry)
 		: !known             ? "unknown"
 		: value.record.fixed ? "fixed"
 				     : "dynamic");
-	if (entry->hold_namespace)
-		json_put_text(out, "keptFor", entry->hold_namespace);
+	if (entry->hold)
+		json_put_text(out, "keptFor", entry->hold);
 	if (!known)
 		return out;
 

@@ -53,7 +53,7 @@ static int refuse_held(const struct store_entry *holder, struct error *e)
 	if (!holder->value)
 		return error_set(e, -EBUSY, ERROR_TRY_AGAIN,
 			"address %s is kept for namespace %.253s, whose pod had it: `lamina ip release %s` frees it",
-			addr.s, holder->hold_namespace ? holder->hold_namespace : "", addr.s);
+			addr.s, holder->hold ? holder->hold : "", addr.s);
 
 	cleanup_free char *who = ipam_value_describe(holder->value);
 
@@ -149,7 +149,7 @@ static void take_back_kept(struct run *run, const struct made *made)
 			.network = made->lease_network,
 			.addr = made->kept[i],
 			.value = made->lease_value,
-			.hold_namespace = run->request->pod.ns,
+			.hold = run->request->pod.ns,
 		};
 
 		if (run->store->ops->forget(run->store, &entry, &e) < 0)
@@ -164,14 +164,19 @@ int lease_release(const char *ifname, struct run *run, struct made *made, struct
 	if (lease_open_store(run, e) < 0)
 		return e->err;
 	take_back_kept(run, made);
-	/* Of an ADD that never ended, nobody knows whether its claim found one of this container already: whatever
-	 * stands there goes, and so does what it began to keep. */
-	const bool ended = made->lease == MADE_DONE;
 
-	if (!ended && made->lease_value && run->store->ops->unkeep(run->store, made->lease_value, e) < 0)
-		return e->err;
-	if (run->store->ops->release(run->store, made->lease_network, run->request->container_id, ifname,
-		    ended ? made->lease_value : NULL, e) < 0)
+	const struct store_release release = {
+		.network = made->lease_network,
+		.domain = made->lease_domain,
+		.cid = run->request->container_id,
+		.ifname = ifname,
+		.value = made->lease_value,
+		.addrs = made->addrs,
+		.addr_count = made->addr_count,
+		.unfinished = made->lease != MADE_DONE,
+	};
+
+	if (run->store->ops->release(run->store, &release, e) < 0)
 		return e->err;
 	made->lease = MADE_NOTHING;
 	trace_step("address released");

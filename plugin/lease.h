@@ -33,6 +33,13 @@ int lease_release(const char *ifname, struct run *run, struct made *made, struct
 int lease_check(const char *ifname, struct run *run, const struct made *made, struct error *e);
 
 /**
+ * The store that keeps a network's addresses: etcd's, or, with etcd NULL, this node's. Opened on first use, once for
+ * all networks of a run that share it; closed by run_close. A claims file that is not there is made from the records of
+ * this node's pods. Asks no server yet.
+ */
+int lease_store(struct run *run, const struct etcd_config *etcd, struct store **ret, struct error *e);
+
+/**
  * Opens run->store when it is not open yet. A claims file that is not there is made from the records of this node's
  * pods.
  */

@@ -134,6 +134,16 @@ int lease_open_store(struct run *run, struct error *e)
 	return e->err;
 }
 
+int lease_store(struct run *run, const struct etcd_config *etcd, struct store **ret, struct error *e)
+{
+	if (etcd)
+		return error_set(e, -ENOSYS, ERROR_INTERNAL, "etcd is missing");
+	if (lease_open_store(run, e) < 0)
+		return e->err;
+	*ret = run->store;
+	return 0;
+}
+
 bool lease_holder_is_gone(const struct store_entry *entry, const struct run *run)
 {
 	cleanup_json cJSON *json = NULL;
@@ -158,7 +168,8 @@ int lease_check(const char *ifname, struct run *run, const struct made *made, st
 	struct store_entry *entries = NULL;
 	size_t count = 0;
 
-	if (lease_open_store(run, e) < 0 || run->store->ops->list(run->store, &entries, &count, e) < 0)
+	if (lease_open_store(run, e) < 0 ||
+		run->store->ops->list(run->store, made->lease_network, NULL, &entries, &count, e) < 0)
 		return e->err;
 	for (size_t i = 0; i < made->addr_count && !e->err; i++) {
 		bool found = false;

@@ -23,6 +23,9 @@ readonly -a PARTS=(
 	"flannel       flannel-0.9.1   flannel"
 	"plugins       plugins-1.9.1   ."
 	"multus        multus-4.2.2    multus"
+	"etcd-3.4      etcd-3.4        ."
+	"etcd-3.5      etcd-3.5.21     etcd"
+	"apiserver     kubernetes-1.34.4 kube-apiserver"
 )
 
 # Of the reference plugins, those that tests use.
@@ -100,17 +103,70 @@ part_build()
 		done
 		;;
 	multus) part_build_multus "$2" ;;
+	etcd-3.4) part_unpack "$2" etcd-server etcd-client ;;
+	etcd-3.5) part_build_etcd "$2" ;;
+	apiserver) part_build_apiserver "$2" ;;
 	esac
 }
 
-# multus replaces modules in its go.mod, which `go install` refuses; as a dependency of another module it builds.
+# part_unpack FOLDER PACKAGE ...: the programs of Debian packages without installing these: as packages they start a service.
+part_unpack()
+{
+	local target=$1 deb
+	shift
+	(cd "$PARTS_TMP" && apt-get -qq download "$@") || return
+	for deb in "${@/%/_*.deb}"; do
+		# shellcheck disable=SC2086 # the version is not known
+		dpkg-deb --fsys-tarfile "$PARTS_TMP"/$deb | tar -x -C "$target" --strip-components=3 ./usr/bin || return
+	done
+}
+
+# part_wrapper NAME LINE ...: a module of our own in which other modules' programs build although their go.mod replaces modules,
+# which `go install` refuses. Prints its folder.
+part_wrapper()
+{
+	local folder=$PARTS_TMP/$1-wrapper
+	shift
+	mkdir "$folder"
+	printf '%s\n' "module wrapper" "go 1.24" "$@" >"$folder/go.mod"
+	echo "$folder"
+}
+
+# part_build_wrapped FOLDER TARGET GO_BUILD_ARGUMENT ...
+part_build_wrapped()
+{
+	local folder=$1 target=$2
+	shift 2
+	(cd "$folder" && PARTS_GOFLAGS=-mod=mod parts_go build -o "$target" "$@")
+}
+
+part_build_etcd()
+{
+	local folder
+	folder=$(part_wrapper etcd "require go.etcd.io/etcd/server/v3 v3.5.21")
+	part_build_wrapped "$folder" "$1/etcd" go.etcd.io/etcd/server/v3
+}
+
+# Kubernetes keeps its libraries in staging folders of its own, which are modules of their own, too.
+part_build_apiserver()
+{
+	local folder version=1.34.4
+	local module said
+	folder=$(part_wrapper kubernetes "require k8s.io/kubernetes v$version")
+	said=$(cd "$folder" && PARTS_GOFLAGS=-mod=mod parts_go mod download -json "k8s.io/kubernetes@v$version") || return
+	while read -r module; do
+		echo "replace $module => $module v0.${version#1.}" >>"$folder/go.mod"
+	done < <(sed -n 's/^[[:space:]]*\(replace \)\?\([^ ]*\) => \.\/staging.*/\2/p' \
+		"$(sed -n 's/^\t"GoMod": "\(.*\)",\?$/\1/p' <<<"$said")")
+	part_build_wrapped "$folder" "$1/kube-apiserver" \
+		-ldflags "-s -w -X k8s.io/component-base/version.gitVersion=v$version" k8s.io/kubernetes/cmd/kube-apiserver
+}
+
 part_build_multus()
 {
-	local module=gopkg.in/k8snetworkplumbingwg/multus-cni.v4
-	local wrapper=$PARTS_TMP/multus-wrapper
-	mkdir "$wrapper"
-	printf 'module wrapper\ngo 1.24\nrequire %s v4.2.2\n' "$module" >"$wrapper/go.mod"
-	(cd "$wrapper" && PARTS_GOFLAGS=-mod=mod parts_go build -o "$1/multus" "$module/cmd/multus")
+	local folder module=gopkg.in/k8snetworkplumbingwg/multus-cni.v4
+	folder=$(part_wrapper multus "require $module v4.2.2")
+	part_build_wrapped "$folder" "$1/multus" "$module/cmd/multus"
 }
 
 # Builds one part unless it is there.

@@ -20,6 +20,7 @@ FOREIGN = (
     (r"curl/", "plugin/base/http.c"),
     (r"(netlink|libmnl)/", "netlink/*"),
     (r"linux/(netlink|rtnetlink|genetlink|if_link|if_addr|neighbour|fib_rules)\.h$", "netlink/*"),
+    (r"yaml\.h$", "delegate/kubeconfig.c"),
     (r"sqlite3\.h$", "ipam/store_sqlite*.c"),
     (r"spawn\.h$", "delegate/exec.c"),
 )

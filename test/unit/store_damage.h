@@ -100,7 +100,7 @@ static inline void harm_and_claim(void **state, bool harm_holds, size_t which)
 	int r = store_sqlite_open_readonly(&paths.both, soon(), &reader, &e);
 
 	if (r >= 0)
-		r = reader->ops->list(reader, &listing.entries, &listing.count, &e);
+		r = reader->ops->list(reader, NULL, NULL, &listing.entries, &listing.count, &e);
 	expect_error(r, &e, ERROR_IO, path, "list");
 	rmdir(path);
 	write_all(path, kept, size);

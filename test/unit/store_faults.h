@@ -151,7 +151,7 @@ static inline void claim_on_a_full_disk(
 	error_clear(&e);
 	CHILD_CHECK(truncate(paths.filler, 0) == 0);
 	CHILD_WORKS(store_sqlite_open(&paths.both, soon(), &store, &e), e);
-	CHILD_WORKS(store->ops->list(store, &entries, &count, &e), e);
+	CHILD_WORKS(store->ops->list(store, NULL, NULL, &entries, &count, &e), e);
 	for (size_t i = 0; i < count; i++)
 		granted -= entries[i].value != NULL;
 	CHILD_CHECK(granted == 0);
@@ -201,7 +201,7 @@ static inline void write_protect(const struct store_fixture *fixture)
 	CHILD_CHECK(e.code == ERROR_IO && strstr(e.message, "read-only") && strstr(e.message, paths.claims));
 	error_clear(&e);
 	CHILD_WORKS(store_sqlite_open_readonly(&paths.both, soon(), &reader, &e), e);
-	CHILD_WORKS(reader->ops->list(reader, &listing.entries, &listing.count, &e), e);
+	CHILD_WORKS(reader->ops->list(reader, NULL, NULL, &listing.entries, &listing.count, &e), e);
 	CHILD_CHECK(listing.count == 1);
 	CHILD_CHECK(unlink(paths.claims) < 0);
 	strcpy(strrchr(paths.claims, '/'), "/new.db");
@@ -333,7 +333,9 @@ static void takes_back_what_failed(void **state)
 	ask(&asking, config, "a");
 	expect(store, &asking.request, STORE_GRANTED, "10.0.0.2");
 	setenv("LAMINA_FAULT", "store_before_commit:fail", 1);
-	expect_error(store->ops->release(store, "net", "a", "net1", NULL, &e), &e, ERROR_IO, "before", "release");
+	expect_error(
+		store->ops->release(store, &(struct store_release){.network = "net", .cid = "a", .ifname = "net1"}, &e),
+		&e, ERROR_IO, "before", "release");
 	unsetenv("LAMINA_FAULT");
 	expect_list(store, "net 10.0.0.2 by a -");
 }

@@ -146,9 +146,10 @@ static inline void expect_fixed(struct store *store, const struct ipam_config *c
 
 static inline void release(struct store *store, const char *cid, const char *value)
 {
+	const struct store_release release = {.network = "net", .cid = cid, .ifname = "net1", .value = value};
 	struct error e = {0};
 
-	if (store->ops->release(store, "net", cid, "net1", value, &e) < 0)
+	if (store->ops->release(store, &release, &e) < 0)
 		fail_msg("%s", e.message);
 }
 
@@ -170,7 +171,7 @@ static inline struct listing list(struct store *store)
 	struct listing listing = {0};
 	struct error e = {0};
 
-	if (store->ops->list(store, &listing.entries, &listing.count, &e) < 0)
+	if (store->ops->list(store, NULL, NULL, &listing.entries, &listing.count, &e) < 0)
 		fail_msg("%s", e.message);
 	return listing;
 }
@@ -186,7 +187,7 @@ static inline void expect_list(struct store *store, const char *expected)
 		cleanup_free char *before = text;
 
 		text = format_text("%s%s%s %s %s %s", before, i ? "; " : "", entry->network, ip_text(&entry->addr).s,
-			entry->value ? entry->value : "-", entry->hold_namespace ? entry->hold_namespace : "-");
+			entry->value ? entry->value : "-", entry->hold ? entry->hold : "-");
 	}
 	assert_string_equal(text, expected);
 }

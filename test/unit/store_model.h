@@ -60,7 +60,7 @@ static inline void model_forget(struct model *model, struct store *store, unsign
 	int host = entry->addr.bytes[3];
 
 	assert_int_equal(!entry->value, !model->claims[host][0]);
-	assert_int_equal(!entry->hold_namespace, !model->holds[host]);
+	assert_int_equal(!entry->hold, !model->holds[host]);
 	assert_int_equal(store->ops->forget(store, entry, &e), 0);
 	model->claims[host][0] = '\0';
 	model->holds[host] = 0;
@@ -70,7 +70,9 @@ static inline void model_release(struct model *model, struct store *store, const
 {
 	struct error e = {0};
 
-	assert_int_equal(store->ops->release(store, network, cid, "net1", NULL, &e), 0);
+	assert_int_equal(store->ops->release(
+				 store, &(struct store_release){.network = network, .cid = cid, .ifname = "net1"}, &e),
+		0);
 	for (int host = 0; host < 16; host++) {
 		if (strcmp(model->claims[host], cid) == 0)
 			model->claims[host][0] = '\0';

@@ -67,7 +67,7 @@ static void says_full_and_names_everybody(void **state)
 	assert_int_equal(reply.holder_count, 5);
 	assert_string_equal(reply.holders[0].value, "by a");
 	assert_string_equal(reply.holders[0].sandbox, "/run/netns/x");
-	assert_string_equal(reply.holders[4].hold_namespace, "default");
+	assert_string_equal(reply.holders[4].hold, "default");
 }
 
 static void answers_a_repeated_claim(void **state)
@@ -113,7 +113,7 @@ static void keeps_a_fixed_address_from_others(void **state)
 	assert_string_equal(ip_text(&reply.holders[0].addr).s, "10.0.0.4");
 	assert_string_equal(reply.holders[0].value, "by a");
 	assert_string_equal(reply.holders[0].sandbox, "/run/netns/x");
-	assert_string_equal(reply.holders[0].hold_namespace, "default");
+	assert_string_equal(reply.holders[0].hold, "default");
 }
 
 static void keeps_a_hold_between_two_lives(void **state)
@@ -142,7 +142,7 @@ static void keeps_a_hold_between_two_lives(void **state)
 	assert_int_equal(reply.answer, STORE_HELD);
 	assert_int_equal(reply.holder_count, 1);
 	assert_null(reply.holders[0].value);
-	assert_string_equal(reply.holders[0].hold_namespace, "default");
+	assert_string_equal(reply.holders[0].hold, "default");
 	asking.request.ns = NULL;
 	expect(store, &asking.request, STORE_HELD, "");
 	asking.request.ns = "default";

@@ -188,8 +188,9 @@ static void reads_without_a_trace(void **state)
 	assert_string_equal(before, after);
 	ask(&asking, config, "a");
 	expect_error(reader->ops->claim(reader, &asking.request, &reply, &e), &e, ERROR_IO, "reading only", "claim");
-	expect_error(
-		reader->ops->release(reader, "net", "a", "net1", NULL, &e), &e, ERROR_IO, "reading only", "release");
+	expect_error(reader->ops->release(
+			     reader, &(struct store_release){.network = "net", .cid = "a", .ifname = "net1"}, &e),
+		&e, ERROR_IO, "reading only", "release");
 	assert_int_equal(setup_again(fixture), 0);
 	{
 		WITH_STORE(store, state);
