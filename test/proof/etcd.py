@@ -2,6 +2,7 @@
 import base64
 import http.client
 import json
+import re
 import ssl
 import time
 import urllib.parse
@@ -35,11 +36,13 @@ class Etcd:
             self.context.load_cert_chain(config["etcdCertFile"], config["etcdKeyFile"])
 
     def connect(self):
-        first = self.endpoints[0]
-        self.endpoints = self.endpoints[1:] + [first]
+        self.endpoints = self.endpoints[1:] + self.endpoints[:1]
+        return self.open(self.endpoints[-1])
+
+    def open(self, endpoint):
         if self.context:
-            return http.client.HTTPSConnection(first.hostname, first.port, timeout=10, context=self.context)
-        return http.client.HTTPConnection(first.hostname, first.port, timeout=10)
+            return http.client.HTTPSConnection(endpoint.hostname, endpoint.port, timeout=10, context=self.context)
+        return http.client.HTTPConnection(endpoint.hostname, endpoint.port, timeout=10)
 
     def call(self, method, body):
         """One member after the other, for as long as patience goes."""
@@ -71,6 +74,19 @@ class Etcd:
         for start in range(0, len(pairs), 100):
             self.call("kv/txn", {"success": [{"request_put": {"key": encode(PREFIX + key), "value": encode(value)}}
                                              for key, value in pairs[start:start + 100]]})
+
+    def requests(self):
+        """How many transactions and ranges clients have asked the members for since these were started."""
+        return sum(self.requests_of(endpoint) for endpoint in sorted(set(self.endpoints)))
+
+    def requests_of(self, endpoint):
+        connection = self.open(endpoint)
+        connection.request("GET", "/metrics")
+        said = connection.getresponse().read().decode()
+        connection.close()
+        counted = re.findall(r'^grpc_server_handled_total\{(.*)\} (\S+)$', said, re.MULTILINE)
+        return int(sum(float(number) for labels, number in counted
+                       if 'grpc_method="Txn"' in labels or 'grpc_method="Range"' in labels))
 
     def clear(self):
         self.call("kv/deleterange", {"key": encode(PREFIX), "range_end": encode(after(PREFIX))})
