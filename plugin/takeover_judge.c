@@ -1,5 +1,6 @@
 /* One holder of an address: is he gone? This node's own records are asked first, then the API server. */
 #include "ipam/record.h"
+#include "plugin/lease_file.h"
 #include "plugin/lease_outbox.h"
 #include "plugin/state.h"
 #include "plugin/takeover.h"
@@ -68,17 +69,39 @@ static bool is_older_sandbox(const struct ipam_record *record, const struct run 
 	       !same_text(record->cid, run->request->container_id);
 }
 
-enum local { LOCAL_UNKNOWN, LOCAL_LIVES, LOCAL_GONE };
+enum local {
+	LOCAL_UNKNOWN,
+	LOCAL_GONE,
+	LOCAL_OURS,   /* it lives, and its link is one that lamina made */
+	LOCAL_FOREIGN /* it lives, and somebody else made its link: kube-ipam as another plugin's IPAM */
+};
+
+static enum local look_at_lease(
+	const struct store_entry *holder, const struct ipam_record *holds, const struct run *run)
+{
+	cleanup_lease_file struct lease_file file = {0};
+	cleanup_error struct error ignored = {0};
+
+	if (!same_text(holds->node, run->node) || !holds->cid || !request_is_name(holds->cid) || !holds->ifname ||
+		request_check_ifname(holds->ifname, &ignored) < 0)
+		return LOCAL_UNKNOWN;
+
+	cleanup_free char *path = format_text("%s/lease/%s.%s", run->config->cni_dir, holds->cid, holds->ifname);
+
+	if (lease_file_read(path, &file, &ignored) < 0 || !same_text(file.made.lease_value, holder->value))
+		return LOCAL_UNKNOWN;
+	return sandbox_is_gone(&file.sandbox, run->boot_id) ? LOCAL_GONE : LOCAL_FOREIGN;
+}
 
 /* What this node's own records say of one of its containers. */
-static enum local look_here(const struct store_entry *holder, const struct run *run)
+static enum local look_here(const struct store_entry *holder, const struct ipam_record *holds, const struct run *run)
 {
 	cleanup_record struct record record = {0};
 	const struct attachment *a = NULL;
 
 	if (takeover_load(holder, run, &record, &a) < 0)
-		return LOCAL_UNKNOWN;
-	return sandbox_is_gone(&record.sandbox, run->boot_id) ? LOCAL_GONE : LOCAL_LIVES;
+		return look_at_lease(holder, holds, run);
+	return sandbox_is_gone(&record.sandbox, run->boot_id) ? LOCAL_GONE : LOCAL_OURS;
 }
 
 /* The holder's pod, by a linearizable read: 0 when it is gone or has finished. */
@@ -157,16 +180,18 @@ int takeover_judge_holder(const struct store_entry *holder, const struct lease_r
 		return refuse(holder, e, "pods of another cluster are never replaced: `lamina ip release %s` frees it",
 			ip_text(&holder->addr).s);
 
-	const enum local local = look_here(holder, run);
+	const enum local local = look_here(holder, &value.record, run);
 
 	if (local == LOCAL_GONE)
 		return 0;
+	if (is_older_sandbox(&value.record, run) && local == LOCAL_OURS)
+		return 0;
+	/* The embedded store knows this node's pods only, and this one's namespace is there. */
+	if (!request->config->etcd || local == LOCAL_FOREIGN)
+		return refuse_living(holder, &value.record, run, false, e);
 	if (is_older_sandbox(&value.record, run)) {
-		ret->ask_wire = local == LOCAL_UNKNOWN;
+		ret->ask_wire = true;
 		return 0;
 	}
-	/* The embedded store knows this node's pods only, and this one's namespace is there. */
-	if (!request->config->etcd)
-		return refuse_living(holder, &value.record, run, false, e);
 	return judge_by_api(holder, &value.record, run, ret, e);
 }
