@@ -31,11 +31,19 @@ int lease_queue(
 	return outbox_put(folder, release, run->node, etcd, e);
 }
 
-bool lease_outbox_waits(const struct config *config)
+bool lease_outbox_waits(const struct config *config, const char *container_id)
 {
 	cleanup_free char *folder = folder_of(config);
+	cleanup_queue struct queue queue = {0};
+	cleanup_error struct error ignored = {0};
 
-	return !outbox_is_empty(folder);
+	if (outbox_is_empty(folder) || outbox_read(folder, &queue.entries, &queue.count, &ignored) < 0)
+		return false;
+	for (size_t i = 0; i < queue.count; i++) {
+		if (strcmp(queue.entries[i].cid, container_id) == 0)
+			return false;
+	}
+	return queue.count > 0;
 }
 
 static int send_entry(const struct outbox_entry *entry, struct run *run, struct error *e)

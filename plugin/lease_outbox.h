@@ -11,8 +11,9 @@ int lease_queue(
  */
 int lease_send_queued(const struct store_entry *holder, struct run *run, bool *ret, struct error *e);
 
-/** Whether anything is queued on this node. */
-bool lease_outbox_waits(const struct config *config);
+/** Whether this node's queue is worth a try: something is in it, and nothing of this container, whose own release could
+ * not be sent just now. */
+bool lease_outbox_waits(const struct config *config, const char *container_id);
 
 /**
  * Sends what is queued, oldest first. A cluster that cannot be reached is asked once; the first error is returned, the

@@ -4,6 +4,7 @@
 #include "delegate/result.h"
 #include "plugin/base/fault.h"
 #include "plugin/base/log.h"
+#include "plugin/lease_outbox.h"
 #include "plugin/pod.h"
 #include "plugin/results.h"
 #include "plugin/state.h"
@@ -14,6 +15,9 @@
 /* Shares of the time that an ADD has (key `timeout`, 60 s): its rollback, and DEL and CHECK. */
 #define ROLLBACK_SHARE 4
 #define DEL_SHARE 2
+
+/* For what comes behind the answer, which the runtime waits for all the same. */
+#define AFTERWARDS_SECONDS 2
 
 static int64_t share(const struct config *config, int64_t part)
 {
@@ -336,4 +340,18 @@ int verb_check(const struct request *request, struct error *e)
 			return e->err;
 	}
 	return 0;
+}
+
+void verb_afterwards(const struct request *request)
+{
+	cleanup_config struct config config = {0};
+	cleanup_run struct run run = {.netns_fd = -1};
+	cleanup_error struct error e = {0};
+
+	config_read_folders(request->conf, &config);
+	if (!lease_outbox_waits(&config, request->container_id))
+		return;
+	if (run_open(&run, request, &config, AFTERWARDS_SECONDS, &e) < 0 || lease_drain_outbox(&run, NULL, &e) < 0)
+		log_write(LOG_WARNING, "queued releases wait on: %s", e.message);
+	trace_step("queued releases sent");
 }
