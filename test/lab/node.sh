@@ -8,12 +8,17 @@
 #
 #   node_up                    starts a node, in well under a second. Sets and exports NODE_DIR (files of this node, outside of it;
 #                              the same path inside) and NODE_PID (its first process, as seen from outside).
+#   node_join NUMBER           starts another node on the switch of the current one, and makes it the current one: node-NUMBER with
+#                              192.168.122.(10 + NUMBER). What it has of a node is its own. The switch stays as long as one of them.
 #   node_down                  ends it with everything in it. Does nothing when there is none: fit for `trap node_down EXIT`.
 #                              NODE_STAY=1 node_up starts one that outlives the shell; `NODE_DIR=... node_down` ends that.
 #   node_exec CMD ...          runs a command in the node, in folder /. Standard streams and exit status are the command's.
 #   node_child PID             the process id, as seen from here, of the command that `node_exec CMD &` with $! = PID runs:
 #                              signals go there (`wait PID` then says 128 + signal, as without a node).
 #   switch_exec CMD ...        runs a command on the switch: with the node's files, but in the network behind its eth0.
+#   station_up LAST            makes a place on the switch with nothing but the address 192.168.122.LAST, for servers. It has the
+#                              node's files and ends with the node. Prints the path of its network namespace, as seen in the node.
+#   station_exec LAST CMD ...  runs a command there.
 #   node_subnet_env [K=V ...]  writes /run/flannel/subnet.env as flanneld does; FLANNEL_MTU=1300 and so on change lines of it.
 #   node_install BINARY        fills /opt/cni/bin: BINARY as lamina with its links, flannel, and Debian's reference plugins.
 #   node_plugins FOLDER        copies other builds of plugins over those in /opt/cni/bin.
@@ -27,11 +32,22 @@
 #   pod_down NAME              removes it. A second time is fine.
 #   pod_exec NAME CMD ...      runs a command in the node with that network namespace.
 #
-# Several nodes at a time: one per (sub)shell, or `local NODE_DIR NODE_PID` around each.
+# Several nodes at a time: `local NODE_DIR NODE_PID` around each, or cluster.bash.
 
 LAB_DIR=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 
 node_up()
+{
+	node_start 1
+}
+
+node_join()
+{
+	node_start "$1" "/proc/$NODE_PID/root$NODE_DIR/inside/switch"
+}
+
+# node_start NUMBER [SWITCH]
+node_start()
 {
 	local fd line
 	local -a tether=(setpriv --pdeathsig KILL)
@@ -43,7 +59,7 @@ node_up()
 	exec {fd}< <(
 		node_close_files
 		exec "${tether[@]}" unshare --fork --kill-child --pid --net --mount --uts --propagation private \
-			bash -euo pipefail -c 'source "$1" && node_hold "$2"' bash "$LAB_DIR/node.sh" "$NODE_DIR" 2>"$NODE_DIR/log"
+			bash -euo pipefail -c 'source "$1" && node_hold "${@:2}"' bash "$LAB_DIR/node.sh" "$NODE_DIR" "$@" 2>"$NODE_DIR/log"
 	)
 	read -r -t 20 line <&"$fd" || line=
 	exec {fd}<&-
@@ -79,7 +95,29 @@ node_exec()
 
 switch_exec()
 {
-	nsenter --target "$NODE_PID" --net="/proc/$NODE_PID/root$NODE_DIR/inside/switch" --mount --pid --uts -- "$@"
+	node_exec_net switch "$@"
+}
+
+station_up()
+{
+	local net=$NODE_DIR/inside/station-$1
+	node_exec sh -euc 'touch "$1" && unshare --net="$1" true' sh "$net"
+	switch_exec nsenter --net="$net" ip link set lo up
+	switch_exec ip -batch - <<-END
+		link add station$1 type veth peer name eth0 netns $net
+		link set station$1 master br0 up
+	END
+	station_exec "$1" ip -batch - <<-END
+		addr add 192.168.122.$1/24 brd + dev eth0
+		link set eth0 up
+		route add default via 192.168.122.1
+	END
+	echo "$net"
+}
+
+station_exec()
+{
+	node_exec_net "station-$1" "${@:2}"
 }
 
 node_child()
@@ -164,6 +202,12 @@ pod_exec()
 
 # What follows is not for callers.
 
+# node_exec_net NAME CMD ...: in the node, but with one of the networks that lie in its folder.
+node_exec_net()
+{
+	nsenter --target "$NODE_PID" --net="/proc/$NODE_PID/root$NODE_DIR/inside/$1" --mount --pid --uts -- "${@:2}"
+}
+
 # A process is the one that was noted only when its start time is, too: ids are used again.
 node_is_same()
 {
@@ -193,16 +237,18 @@ node_close_files()
 # The first process of a node: makes it what it is, says so on standard output, and stays.
 node_hold()
 {
-	local dir=$1 pid
+	local dir=$1 number=$2 pid switch=
 	cd /
-	# Still the machine's /proc: this is our id as seen from outside.
+	# Still the machine's /proc: this is our id as seen from outside, and the way to another node's switch.
 	read -r pid _ </proc/self/stat
 	pid="$pid $(node_start_time "$pid")"
+	[[ -z ${3:-} ]] || exec {switch}<"$3"
 	mount -t proc -o nosuid,nodev,noexec proc /proc
 	mount -t sysfs -o nosuid,nodev,noexec sysfs /sys
-	hostname node-1
+	hostname "node-$number"
 	node_hold_files "$dir/inside"
-	node_hold_network "$dir/inside/switch"
+	node_hold_switch "$dir/inside/switch" "$switch"
+	node_hold_network "$dir/inside/switch" "$number"
 	echo "$pid"
 	# Children that lost their parent end up here; those of a process that ignores SIGCHLD leave no zombies.
 	exec env --ignore-signal=CHLD sleep infinity >/dev/null 2>&1
@@ -223,12 +269,19 @@ node_hold_files()
 	mkdir -p /etc/cni/net.d /opt/cni/bin
 }
 
-node_hold_network()
+# node_hold_switch FILE [DESCRIPTOR]: the switch that this file descriptor leads to, or one of our own.
+node_hold_switch()
 {
-	local switch=$1
+	local switch=$1 other=$2
 	touch "$switch"
+	if [[ -n $other ]]; then
+		# The name that mount would make of it leads nowhere.
+		mount --no-canonicalize --bind "/proc/$$/fd/$other" "$switch"
+		exec {other}<&-
+		return
+	fi
 	unshare --net="$switch" true
-	# The bridge comes first so that the two ends of the cable get different numbers: the kernel takes its time, up to a second,
+	# The bridge comes first so that the two ends of a cable get different numbers: the kernel takes its time, up to a second,
 	# before it notices the carrier of a link whose peer has its own number.
 	nsenter --net="$switch" ip -batch - <<-END
 		link set lo up
@@ -237,12 +290,17 @@ node_hold_network()
 		addr add 10.188.0.1/16 brd + dev br0
 		link set br0 up
 	END
+}
+
+node_hold_network()
+{
+	local switch=$1 number=$2
 	ip -batch - <<-END
 		link set lo up
-		link add eth0 type veth peer name port1 netns $switch
-		addr add 192.168.122.11/24 brd + dev eth0
+		link add eth0 type veth peer name port$number netns $switch
+		addr add 192.168.122.$((10 + number))/24 brd + dev eth0
 		link set eth0 up
 		route add default via 192.168.122.1
 	END
-	nsenter --net="$switch" ip link set port1 master br0 up
+	nsenter --net="$switch" ip link set "port$number" master br0 up
 }
