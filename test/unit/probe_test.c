@@ -1,0 +1,517 @@
+/* netlink/probe: who is found on the wire, who is not, and what a neighbour learns from an announcement. */
+#include "netlink/probe.h"
+#include "test/unit/rival.h"
+
+#define FOUR "10.9.0.5"
+#define SIX "fd00:9::5"
+#define GROUP "ff02::1:ff00:5"
+#define ALL_NODES "ff02::1"
+#define OTHER4 "10.9.0.77"
+#define OTHER6 "fd00:9::77"
+
+/* Longer than it ever takes: what is waited for at most when the code is wrong. */
+#define PATIENCE (5 * SECONDS)
+
+static struct probe_link probe_link(const struct lab *lab, const struct link_info *link)
+{
+	struct probe_link p = {.netns_fd = lab->pod_fd, .ifindex = link->ifindex};
+
+	memcpy(p.mac, link->mac, sizeof(p.mac));
+	return p;
+}
+
+/* A link that is up and has no address. */
+static struct probe_link bare(const struct lab *lab, const char *name, uint8_t n)
+{
+	static const char *const none[] = {NULL};
+	struct link_info link = make_with(lab, name, n, none);
+
+	return probe_link(lab, &link);
+}
+
+/* Asks for both addresses at once. */
+static int ask_both(const struct probe_link *link, struct probe_answer *ret, struct error *e)
+{
+	const struct ip_addr addrs[] = {address(FOUR), address(SIX)};
+
+	return probe_ask(link, addrs, ARRAY_SIZE(addrs), clock_now() + PATIENCE, ret, e);
+}
+
+static void assert_free(const struct probe_link *link)
+{
+	cleanup_error struct error e = {0};
+	struct probe_answer answer;
+
+	assert_done(ask_both(link, &answer, &e), &e);
+	if (answer.taken)
+		fail_msg("%s is taken", ip_text(&answer.addr).s);
+}
+
+static void assert_taken(const struct probe_link *link, const char *addr, const uint8_t mac[6])
+{
+	cleanup_error struct error e = {0};
+	struct probe_answer answer;
+
+	assert_done(ask_both(link, &answer, &e), &e);
+	if (!answer.taken)
+		fail_msg("%s is not taken", addr);
+	assert_string_equal(ip_text(&answer.addr).s, addr);
+	assert_memory_equal(answer.mac, mac, 6);
+}
+
+/* --- what is asked --- */
+
+static void free_address_is_asked_for_three_times(void **state)
+{
+	static const uint8_t nobody[20];
+	const struct lab *lab = *state;
+	const struct ip_addr four = address(FOUR), six = address(SIX), group = address(GROUP);
+	struct probe_link link = bare(lab, "net1", 5);
+	cleanup_close int wire = listen_on_wire(), wire6 = listen_on_wire();
+	uint8_t f[2048];
+	int count = 0;
+
+	assert_free(&link);
+	for (size_t n; (n = await_question(wire, FOUR, f, clock_now())) > 0; count++) {
+		assert_int_equal(n, 42);
+		assert_memory_equal(f, "\xff\xff\xff\xff\xff\xff\x02\0\0\0\0\5\x08\x06\0\1\x08\0\6\4\0\1", 22);
+		assert_memory_equal(f + 22, link.mac, 6);
+		assert_memory_equal(f + 28, nobody, 10); /* from 0.0.0.0, to a MAC that is not known */
+		assert_memory_equal(f + 38, four.bytes, 4);
+	}
+	assert_int_equal(count, 3);
+
+	count = 0;
+	for (size_t n; (n = await_question(wire6, SIX, f, clock_now())) > 0; count++) {
+		assert_int_equal(n, ND_AT + ND_BYTES);
+		assert_memory_equal(f, "\x33\x33\xff\0\0\5\x02\0\0\0\0\5\x86\xdd\x60\0\0\0\0\x18\x3a\xff", 22);
+		assert_memory_equal(f + 22, nobody, 16);
+		assert_memory_equal(f + 38, group.bytes, 16);
+		assert_int_equal(icmp_sum(f + ETH_HLEN, ND_BYTES), 0);
+		assert_memory_equal(f + ND_AT, "\x87\0", 2);
+		assert_memory_equal(f + ND_AT + 8, six.bytes, 16);
+	}
+	assert_int_equal(count, 3);
+}
+
+static void nothing_is_asked_for_without_addresses(void **state)
+{
+	struct probe_link link = bare(*state, "net1", 5);
+	cleanup_error struct error e = {0};
+	struct probe_answer answer;
+
+	assert_done(probe_ask(&link, NULL, 0, 0, &answer, &e), &e);
+	assert_false(answer.taken);
+	assert_done(probe_announce(&link, NULL, 0, &e), &e);
+}
+
+/* --- who is found --- */
+
+static void owner_is_found_with_its_mac(void **state)
+{
+	static const uint8_t mac[6] = {2, 0, 0, 0, 0, 0x42};
+	struct probe_link link = bare(*state, "net1", 5);
+
+	shell("ip link set p0 address 02:00:00:00:00:42; ip addr add " FOUR "/16 dev p0");
+	assert_taken(&link, FOUR, mac);
+	shell("ip addr del " FOUR "/16 dev p0; ip addr add " SIX "/64 dev p0 nodad");
+	assert_taken(&link, SIX, mac);
+}
+
+/* Says the frame, some time after the first question for the address. */
+struct reply {
+	int wire, delay_ms;
+	const char *trigger;
+	struct packet packet;
+};
+
+static void reply_late(const void *arg)
+{
+	const struct reply *reply = arg;
+	uint8_t bytes[2048];
+
+	if (await_question(reply->wire, reply->trigger, bytes, clock_now() + PATIENCE) == 0)
+		return;
+	clock_pause(reply->delay_ms * (SECONDS / 1000), INT64_MAX);
+	say(reply->wire, &reply->packet);
+}
+
+static void assert_found(const struct probe_link *link, const char *addr, int delay_ms, struct packet packet)
+{
+	cleanup_close int wire = listen_on_wire();
+	struct reply reply = {.wire = wire, .delay_ms = delay_ms, .trigger = addr, .packet = packet};
+	pid_t rival = rival_start(reply_late, &reply);
+
+	assert_taken(link, addr, rival_mac);
+	rival_stop(rival);
+}
+
+static void assert_overlooked(const struct probe_link *link, const char *trigger, struct packet packet)
+{
+	cleanup_close int wire = listen_on_wire();
+	struct reply reply = {.wire = wire, .trigger = trigger, .packet = packet};
+	pid_t rival = rival_start(reply_late, &reply);
+
+	assert_free(link);
+	rival_stop(rival);
+}
+
+static void late_answer_is_heard(void **state)
+{
+	static const int delays_ms[] = {20, 120, 400};
+	struct probe_link link = bare(*state, "net1", 5);
+
+	for (size_t i = 0; i < ARRAY_SIZE(delays_ms); i++) {
+		assert_found(&link, FOUR, delays_ms[i], arp(ARPOP_REPLY, FOUR, "0.0.0.0"));
+		assert_found(&link, SIX, delays_ms[i], neighbour(ND_NEIGHBOR_ADVERT, SIX, ALL_NODES, SIX));
+	}
+}
+
+static void who_announces_an_address_has_it(void **state)
+{
+	struct probe_link link = bare(*state, "net1", 5);
+
+	assert_found(&link, FOUR, 200, arp(ARPOP_REQUEST, FOUR, FOUR));
+	assert_found(&link, FOUR, 200, arp(ARPOP_REPLY, FOUR, FOUR));
+	assert_found(&link, SIX, 200, neighbour(ND_NEIGHBOR_ADVERT, "fe80::99", ALL_NODES, SIX));
+}
+
+static void who_sends_from_an_address_has_it(void **state)
+{
+	struct probe_link link = bare(*state, "net1", 5);
+
+	assert_found(&link, FOUR, 0, arp(ARPOP_REQUEST, FOUR, OTHER4));
+	assert_found(&link, SIX, 0, neighbour(ND_NEIGHBOR_SOLICIT, SIX, ALL_NODES, OTHER6));
+	assert_found(&link, SIX, 0, neighbour(ND_NEIGHBOR_ADVERT, SIX, ALL_NODES, OTHER6));
+}
+
+static void who_asks_without_an_address_wants_it(void **state)
+{
+	struct probe_link link = bare(*state, "net1", 5);
+
+	assert_found(&link, FOUR, 0, arp(ARPOP_REQUEST, "0.0.0.0", FOUR));
+	assert_found(&link, SIX, 0, neighbour(ND_NEIGHBOR_SOLICIT, "::", GROUP, SIX));
+}
+
+struct twin {
+	struct probe_link link;
+	int result; /* 'f' for free or 't' for taken is written there */
+};
+
+static void ask_too(const void *arg)
+{
+	const struct twin *twin = arg;
+	cleanup_error struct error e = {0};
+	struct probe_answer answer;
+
+	if (ask_both(&twin->link, &answer, &e) == 0 && write(twin->result, answer.taken ? "t" : "f", 1) != 1)
+		_exit(1);
+}
+
+static void of_two_that_ask_at_once_one_gives_way(void **state)
+{
+	struct probe_link one = bare(*state, "net1", 5), two = bare(*state, "net2", 6);
+	cleanup_error struct error e = {0};
+	struct probe_answer answer;
+	int pipes[2];
+	char result = 0;
+
+	assert_int_equal(pipe(pipes), 0);
+
+	struct twin twin = {.link = two, .result = pipes[1]};
+	pid_t rival = rival_start(ask_too, &twin);
+
+	close(pipes[1]);
+	assert_done(ask_both(&one, &answer, &e), &e);
+	assert_int_equal(read(pipes[0], &result, 1), 1);
+	assert_true(answer.taken || result == 't');
+	if (answer.taken)
+		assert_memory_equal(answer.mac, two.mac, 6);
+	waitpid(rival, NULL, 0);
+	close(pipes[0]);
+}
+
+static void macvlan_of_the_same_master_is_found(void **state)
+{
+	static const char *const owned[] = {FOUR "/16", NULL}, *const owned6[] = {SIX "/64", NULL};
+	const struct lab *lab = *state;
+	struct probe_link link = bare(lab, "net1", 5);
+	cleanup_error struct error e = {0};
+
+	/* In the same namespace, where one kernel answers for both: from the other link. */
+	struct link_info owner = make_with(lab, "net2", 6, owned);
+
+	assert_taken(&link, FOUR, owner.mac);
+	assert_done(link_delete(lab->pod, owner.ifindex, &e), &e);
+	owner = make_with(lab, "net3", 7, owned6);
+	assert_taken(&link, SIX, owner.mac);
+}
+
+/* --- who is not --- */
+
+static void reflect(const void *arg)
+{
+	const int *wire = arg;
+	struct packet p;
+	uint8_t bytes[2048];
+
+	while ((p.length = await_question(*wire, FOUR, bytes, clock_now() + PATIENCE)) > 0) {
+		if (p.length > sizeof(p.bytes))
+			continue;
+		memcpy(p.bytes, bytes, p.length);
+		say(*wire, &p);
+	}
+}
+
+static void own_questions_that_come_back_are_no_sign(void **state)
+{
+	struct probe_link link = bare(*state, "net1", 5);
+	cleanup_close int wire = listen_on_wire();
+	pid_t loop = rival_start(reflect, &wire);
+	struct packet p = arp(ARPOP_REQUEST, "0.0.0.0", FOUR);
+
+	assert_free(&link);
+	rival_stop(loop);
+
+	/* By way of something that puts its own MAC in front. */
+	memcpy(p.bytes + 22, link.mac, 6);
+	assert_overlooked(&link, FOUR, p);
+	p = neighbour(ND_NEIGHBOR_SOLICIT, "::", GROUP, SIX);
+	memcpy(p.bytes + 6, link.mac, 6);
+	assert_overlooked(&link, SIX, p);
+}
+
+static void who_looks_for_the_address_does_not_have_it(void **state)
+{
+	struct probe_link link = bare(*state, "net1", 5);
+
+	assert_overlooked(&link, FOUR, arp(ARPOP_REQUEST, OTHER4, FOUR));
+	assert_overlooked(&link, FOUR, arp(ARPOP_REPLY, OTHER4, FOUR));
+	assert_overlooked(&link, SIX, neighbour(ND_NEIGHBOR_SOLICIT, OTHER6, GROUP, SIX));
+	assert_overlooked(&link, SIX, neighbour(ND_NEIGHBOR_SOLICIT, "::", GROUP, OTHER6));
+}
+
+struct damage {
+	size_t at;
+	uint8_t value;
+	bool sealed; /* the checksum is right all the same */
+};
+
+static void assert_damage_overlooked(
+	const struct probe_link *link, const char *addr, const struct packet *whole, const struct damage *d)
+{
+	struct packet p = *whole;
+
+	p.bytes[d->at] = d->value;
+	if (d->sealed)
+		seal(&p);
+	assert_overlooked(link, addr, p);
+}
+
+static void malformed_frames_are_no_sign(void **state)
+{
+	static const struct damage arp_damage[] = {
+		{15, 6, false}, {16, 0x86, false}, {18, 8, false}, {19, 16, false}, {21, 3, false}};
+	static const struct damage nd_damage[] = {{21, 254, true}, {20, 17, false}, {14, 0x40, false}, {19, 64, false},
+		{19, 23, false}, {ND_AT, 134, true}, {ND_AT + 1, 1, true}, {ND_AT + 3, 0, false}};
+	struct probe_link link = bare(*state, "net1", 5);
+	struct packet whole = arp(ARPOP_REPLY, FOUR, "0.0.0.0"), p;
+
+	for (size_t i = 0; i < ARRAY_SIZE(arp_damage); i++)
+		assert_damage_overlooked(&link, FOUR, &whole, &arp_damage[i]);
+	p = whole;
+	p.length--;
+	assert_overlooked(&link, FOUR, p);
+
+	whole = neighbour(ND_NEIGHBOR_ADVERT, SIX, ALL_NODES, SIX);
+	for (size_t i = 0; i < ARRAY_SIZE(nd_damage); i++)
+		assert_damage_overlooked(&link, SIX, &whole, &nd_damage[i]);
+	p = whole;
+	p.length--;
+	assert_overlooked(&link, SIX, p);
+}
+
+static void another_vlan_is_another_wire(void **state)
+{
+	struct probe_link link = bare(*state, "net1", 5);
+	struct packet p = arp(ARPOP_REPLY, FOUR, "0.0.0.0");
+
+	memmove(p.bytes + 16, p.bytes + 12, p.length - 12);
+	memcpy(p.bytes + 12, "\x81\0\0\7", 4);
+	p.length += 4;
+	assert_overlooked(&link, FOUR, p);
+}
+
+static void storm(const void *arg)
+{
+	const int *wire = arg;
+	struct packet many = arp(ARPOP_REQUEST, OTHER4, "10.9.0.78"), junk = {.length = 128};
+
+	memcpy(junk.bytes, many.bytes, 14);
+	for (unsigned int i = 0;; i++) {
+		many.bytes[40] = (uint8_t)(i >> 8);
+		many.bytes[41] = (uint8_t)i | 0x80;
+		say(*wire, i % 16 ? &many : &junk);
+	}
+}
+
+static void storm_neither_hides_nor_prolongs(void **state)
+{
+	struct probe_link link = bare(*state, "net1", 5);
+	cleanup_close int wire = listen_on_wire();
+	pid_t child = rival_start(storm, &wire);
+
+	assert_free(&link);
+	assert_found(&link, FOUR, 120, arp(ARPOP_REPLY, FOUR, "0.0.0.0"));
+	assert_found(&link, SIX, 120, neighbour(ND_NEIGHBOR_ADVERT, SIX, ALL_NODES, SIX));
+	/* It was there all the time. */
+	assert_int_equal(waitpid(child, NULL, WNOHANG), 0);
+	rival_stop(child);
+}
+
+/* --- carrier and deadline --- */
+
+static void without_carrier_nobody_can_be_asked(void **state)
+{
+	struct probe_link link = bare(*state, "net1", 5);
+	const struct ip_addr four = address(FOUR);
+	cleanup_error struct error e = {0};
+	struct probe_answer answer;
+
+	shell("ip link set p0 down");
+	assert_int_equal(probe_ask(&link, &four, 1, clock_now() + SECONDS / 10, &answer, &e), -ETIMEDOUT);
+	assert_int_equal(e.code, ERROR_TRY_AGAIN);
+	assert_string_equal(e.message, "cannot ask the wire for 10.9.0.5 in time: interface net1 has no carrier, look "
+				       "at its master");
+	assert_done(probe_announce(&link, &four, 1, &e), &e);
+}
+
+static void set_wire_up(const void *arg)
+{
+	(void)arg;
+	clock_pause(SECONDS / 10, INT64_MAX);
+	shell("ip link set p0 up");
+}
+
+static void carrier_is_waited_for(void **state)
+{
+	static const uint8_t mac[6] = {2, 0, 0, 0, 0, 0x42};
+	struct probe_link link = bare(*state, "net1", 5);
+
+	shell("ip link set p0 address 02:00:00:00:00:42; ip addr add " FOUR "/16 dev p0; ip link set p0 down");
+
+	pid_t child = rival_start(set_wire_up, NULL);
+
+	assert_taken(&link, FOUR, mac);
+	waitpid(child, NULL, 0);
+}
+
+static void set_wire_down(const void *arg)
+{
+	const int *wire = arg;
+	uint8_t bytes[2048];
+	int64_t end = clock_now() + PATIENCE;
+
+	for (int i = 0; i < 3; i++)
+		await_question(*wire, FOUR, bytes, end);
+	shell("ip link set p0 down");
+}
+
+static void lost_carrier_is_no_answer(void **state)
+{
+	struct probe_link link = bare(*state, "net1", 5);
+	cleanup_close int wire = listen_on_wire();
+	cleanup_error struct error e = {0};
+	struct probe_answer answer;
+	pid_t child = rival_start(set_wire_down, &wire);
+
+	assert_int_equal(ask_both(&link, &answer, &e), -ENETDOWN);
+	assert_int_equal(e.code, ERROR_TRY_AGAIN);
+	assert_shows(e.message, "interface net1 lost its carrier while the wire was asked for 10.9.0.5");
+	waitpid(child, NULL, 0);
+}
+
+static void deadline_before_the_last_question_is_no_answer(void **state)
+{
+	struct probe_link link = bare(*state, "net1", 5);
+	const struct ip_addr four = address(FOUR);
+	cleanup_error struct error e = {0};
+	struct probe_answer answer;
+
+	assert_int_equal(probe_ask(&link, &four, 1, clock_now() - 1, &answer, &e), -ETIMEDOUT);
+	assert_int_equal(e.code, ERROR_TRY_AGAIN);
+	assert_int_equal(probe_ask(&link, &four, 1, clock_now() + SECONDS / 5, &answer, &e), -ETIMEDOUT);
+}
+
+static void link_that_is_gone_is_an_error(void **state)
+{
+	struct probe_link link = bare(*state, "net1", 5);
+	const struct lab *lab = *state;
+	const struct ip_addr four = address(FOUR);
+	cleanup_error struct error e = {0};
+	struct probe_answer answer;
+
+	assert_done(link_delete(lab->pod, link.ifindex, &e), &e);
+	assert_int_equal(probe_ask(&link, &four, 1, clock_now() + PATIENCE, &answer, &e), -ENODEV);
+	assert_int_equal(e.code, ERROR_IO);
+	assert_int_equal(probe_announce(&link, &four, 1, &e), -ENXIO);
+}
+
+/* --- announcing --- */
+
+/* What the host's cache has for the address, as soon as it has what is expected. */
+static void assert_learns(const char *addr, const char *expected)
+{
+	for (int64_t end = clock_now() + PATIENCE;; clock_pause(SECONDS / 100, end)) {
+		cleanup_free char *shown = run("ip neigh show %s dev p0 2>&1", addr);
+
+		if (strstr(shown, expected))
+			return;
+		if (clock_now() >= end)
+			fail_msg("not %s: %s", expected, shown);
+	}
+}
+
+static void neighbours_learn_from_an_announcement(void **state)
+{
+	struct probe_link link = bare(*state, "net1", 5);
+	const struct ip_addr addrs[] = {address(FOUR), address(SIX)};
+	cleanup_error struct error e = {0};
+
+	shell("ip addr add 10.9.0.1/16 dev p0; ip addr add fd00:9::1/64 dev p0 nodad;"
+	      "ip neigh replace " FOUR " lladdr 02:00:00:00:00:13 nud reachable dev p0;"
+	      "ip neigh replace " SIX " lladdr 02:00:00:00:00:13 nud reachable dev p0");
+	assert_learns(FOUR, "02:00:00:00:00:13");
+	assert_learns(SIX, "02:00:00:00:00:13");
+	assert_done(probe_announce(&link, addrs, ARRAY_SIZE(addrs), &e), &e);
+	assert_learns(FOUR, "02:00:00:00:00:05");
+	assert_learns(SIX, "02:00:00:00:00:05");
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		IN_LAB(free_address_is_asked_for_three_times),
+		IN_LAB(nothing_is_asked_for_without_addresses),
+		IN_LAB(owner_is_found_with_its_mac),
+		IN_LAB(late_answer_is_heard),
+		IN_LAB(who_announces_an_address_has_it),
+		IN_LAB(who_sends_from_an_address_has_it),
+		IN_LAB(who_asks_without_an_address_wants_it),
+		IN_LAB(of_two_that_ask_at_once_one_gives_way),
+		IN_LAB(macvlan_of_the_same_master_is_found),
+		IN_LAB(own_questions_that_come_back_are_no_sign),
+		IN_LAB(who_looks_for_the_address_does_not_have_it),
+		IN_LAB(malformed_frames_are_no_sign),
+		IN_LAB(another_vlan_is_another_wire),
+		IN_LAB(storm_neither_hides_nor_prolongs),
+		IN_LAB(without_carrier_nobody_can_be_asked),
+		IN_LAB(carrier_is_waited_for),
+		IN_LAB(lost_carrier_is_no_answer),
+		IN_LAB(deadline_before_the_last_question_is_no_answer),
+		IN_LAB(link_that_is_gone_is_an_error),
+		IN_LAB(neighbours_learn_from_an_announcement),
+	};
+
+	return has_rights() ? cmocka_run_group_tests(tests, NULL, NULL) : 0;
+}
