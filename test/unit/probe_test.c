@@ -1,63 +1,5 @@
-/* netlink/probe: who is found on the wire, who is not, and what a neighbour learns from an announcement. */
-#include "netlink/probe.h"
-#include "test/unit/rival.h"
-
-#define FOUR "10.9.0.5"
-#define SIX "fd00:9::5"
-#define GROUP "ff02::1:ff00:5"
-#define ALL_NODES "ff02::1"
-#define OTHER4 "10.9.0.77"
-#define OTHER6 "fd00:9::77"
-
-/* Longer than it ever takes: what is waited for at most when the code is wrong. */
-#define PATIENCE (5 * SECONDS)
-
-static struct probe_link probe_link(const struct lab *lab, const struct link_info *link)
-{
-	struct probe_link p = {.netns_fd = lab->pod_fd, .ifindex = link->ifindex};
-
-	memcpy(p.mac, link->mac, sizeof(p.mac));
-	return p;
-}
-
-/* A link that is up and has no address. */
-static struct probe_link bare(const struct lab *lab, const char *name, uint8_t n)
-{
-	static const char *const none[] = {NULL};
-	struct link_info link = make_with(lab, name, n, none);
-
-	return probe_link(lab, &link);
-}
-
-/* Asks for both addresses at once. */
-static int ask_both(const struct probe_link *link, struct probe_answer *ret, struct error *e)
-{
-	const struct ip_addr addrs[] = {address(FOUR), address(SIX)};
-
-	return probe_ask(link, addrs, ARRAY_SIZE(addrs), clock_now() + PATIENCE, ret, e);
-}
-
-static void assert_free(const struct probe_link *link)
-{
-	cleanup_error struct error e = {0};
-	struct probe_answer answer;
-
-	assert_done(ask_both(link, &answer, &e), &e);
-	if (answer.taken)
-		fail_msg("%s is taken", ip_text(&answer.addr).s);
-}
-
-static void assert_taken(const struct probe_link *link, const char *addr, const uint8_t mac[6])
-{
-	cleanup_error struct error e = {0};
-	struct probe_answer answer;
-
-	assert_done(ask_both(link, &answer, &e), &e);
-	if (!answer.taken)
-		fail_msg("%s is not taken", addr);
-	assert_string_equal(ip_text(&answer.addr).s, addr);
-	assert_memory_equal(answer.mac, mac, 6);
-}
+/* netlink/probe: who is found on the wire, and what a neighbour learns from an announcement. */
+#include "test/unit/probe_kit.h"
 
 /* --- what is asked --- */
 
@@ -116,53 +58,6 @@ static void owner_is_found_with_its_mac(void **state)
 	assert_taken(&link, FOUR, mac);
 	shell("ip addr del " FOUR "/16 dev p0; ip addr add " SIX "/64 dev p0 nodad");
 	assert_taken(&link, SIX, mac);
-}
-
-#define MAX_SAID 16
-
-/* Says the frames, some time after the first question for the address. */
-struct reply {
-	int wire, delay_ms;
-	const char *trigger;
-	struct packet said[MAX_SAID];
-	size_t count;
-};
-
-static void reply_late(const void *arg)
-{
-	const struct reply *reply = arg;
-	uint8_t bytes[2048];
-
-	if (await_question(reply->wire, reply->trigger, bytes, clock_now() + PATIENCE) == 0)
-		return;
-	clock_pause(reply->delay_ms * (SECONDS / 1000), INT64_MAX);
-	for (size_t i = 0; i < reply->count; i++)
-		say(reply->wire, &reply->said[i]);
-}
-
-static void assert_found(const struct probe_link *link, const char *addr, int delay_ms, struct packet packet)
-{
-	cleanup_close int wire = listen_on_wire();
-	struct reply reply = {.wire = wire, .delay_ms = delay_ms, .trigger = addr, .said = {packet}, .count = 1};
-	pid_t rival = rival_start(reply_late, &reply);
-
-	assert_taken(link, addr, rival_mac);
-	rival_stop(rival);
-}
-
-/* Nothing of all that is said makes an address taken. */
-static void assert_overlooked(const struct probe_link *link, const struct packet *said, size_t count)
-{
-	cleanup_close int wire = listen_on_wire();
-	struct reply reply = {.wire = wire, .trigger = SIX, .count = count};
-
-	assert_true(count <= MAX_SAID);
-	memcpy(reply.said, said, count * sizeof(*said));
-
-	pid_t rival = rival_start(reply_late, &reply);
-
-	assert_free(link);
-	waitpid(rival, NULL, 0);
 }
 
 static void late_answer_is_heard(void **state)
@@ -254,131 +149,6 @@ static void macvlan_of_the_same_master_is_found(void **state)
 	assert_done(link_delete(lab->pod, owner.ifindex, &e), &e);
 	owner = make_with(lab, "net3", 7, owned6);
 	assert_taken(&link, SIX, owner.mac);
-}
-
-/* --- who is not --- */
-
-static void reflect(const void *arg)
-{
-	const int *wire = arg;
-	struct packet p;
-	uint8_t bytes[2048];
-
-	while ((p.length = await_question(*wire, FOUR, bytes, clock_now() + PATIENCE)) > 0) {
-		if (p.length > sizeof(p.bytes))
-			continue;
-		memcpy(p.bytes, bytes, p.length);
-		say(*wire, &p);
-	}
-}
-
-static void own_questions_that_come_back_are_no_sign(void **state)
-{
-	struct probe_link link = bare(*state, "net1", 5);
-	cleanup_close int wire = listen_on_wire();
-	pid_t loop = rival_start(reflect, &wire);
-	/* By way of something that puts its own MAC in front, or ours into what it says. */
-	struct packet said[] = {arp(ARPOP_REQUEST, "0.0.0.0", FOUR), neighbour(ND_NEIGHBOR_SOLICIT, "::", GROUP, SIX)};
-
-	assert_free(&link);
-	rival_stop(loop);
-
-	memcpy(said[0].bytes + 22, link.mac, 6);
-	memcpy(said[1].bytes + 6, link.mac, 6);
-	assert_overlooked(&link, said, ARRAY_SIZE(said));
-}
-
-static void who_looks_for_the_address_does_not_have_it(void **state)
-{
-	struct probe_link link = bare(*state, "net1", 5);
-	const struct packet said[] = {
-		arp(ARPOP_REQUEST, OTHER4, FOUR),
-		arp(ARPOP_REPLY, OTHER4, FOUR),
-		arp(ARPOP_REPLY, "0.0.0.0", FOUR),
-		neighbour(ND_NEIGHBOR_SOLICIT, OTHER6, GROUP, SIX),
-		neighbour(ND_NEIGHBOR_SOLICIT, "::", GROUP, OTHER6),
-	};
-
-	assert_overlooked(&link, said, ARRAY_SIZE(said));
-}
-
-struct damage {
-	size_t at;
-	uint8_t value;
-	bool sealed; /* the checksum is right all the same */
-};
-
-/* One copy for each damage, and one that is cut short. Returns how many. */
-static size_t damage(const struct packet *whole, const struct damage *list, size_t count, struct packet *ret)
-{
-	for (size_t i = 0; i <= count; i++)
-		ret[i] = *whole;
-	for (size_t i = 0; i < count; i++) {
-		ret[i].bytes[list[i].at] = list[i].value;
-		if (list[i].sealed)
-			seal(&ret[i]);
-	}
-	ret[count].length--;
-	return count + 1;
-}
-
-static void malformed_frames_are_no_sign(void **state)
-{
-	/* Another hardware, another protocol, two wrong lengths, reverse ARP. */
-	static const struct damage arp_damage[] = {
-		{15, 6, false}, {16, 0x86, false}, {18, 8, false}, {19, 16, false}, {21, 3, false}};
-	/* Through a router, UDP, IPv4, too long, too short, a router's, another code, a wrong checksum. */
-	static const struct damage nd_damage[] = {{21, 254, true}, {20, 17, false}, {14, 0x40, false}, {19, 64, false},
-		{19, 23, false}, {ND_AT, 134, true}, {ND_AT + 1, 1, true}, {ND_AT + 3, 0, false}};
-	struct probe_link link = bare(*state, "net1", 5);
-	struct packet whole = arp(ARPOP_REPLY, FOUR, "0.0.0.0"), said[MAX_SAID];
-	size_t count = damage(&whole, arp_damage, ARRAY_SIZE(arp_damage), said);
-
-	whole = neighbour(ND_NEIGHBOR_ADVERT, SIX, ALL_NODES, SIX);
-	count += damage(&whole, nd_damage, ARRAY_SIZE(nd_damage), said + count);
-	assert_overlooked(&link, said, count);
-}
-
-static void another_vlan_is_another_wire(void **state)
-{
-	struct probe_link link = bare(*state, "net1", 5);
-	struct packet p = arp(ARPOP_REPLY, FOUR, "0.0.0.0");
-
-	memmove(p.bytes + 16, p.bytes + 12, p.length - 12);
-	memcpy(p.bytes + 12, "\x81\0\0\7", 4);
-	p.length += 4;
-	assert_overlooked(&link, &p, 1);
-
-	/* VLAN 0 is no VLAN: such a frame has a priority, and that is all. */
-	p.bytes[15] = 0;
-	assert_found(&link, FOUR, 0, p);
-}
-
-static void storm(const void *arg)
-{
-	const int *wire = arg;
-	struct packet many = arp(ARPOP_REQUEST, OTHER4, "10.9.0.78"), junk = {.length = 128};
-
-	memcpy(junk.bytes, many.bytes, 14);
-	for (unsigned int i = 0;; i++) {
-		many.bytes[40] = (uint8_t)(i >> 8);
-		many.bytes[41] = (uint8_t)i | 0x80;
-		say(*wire, i % 16 ? &many : &junk);
-	}
-}
-
-static void storm_neither_hides_nor_prolongs(void **state)
-{
-	struct probe_link link = bare(*state, "net1", 5);
-	cleanup_close int wire = listen_on_wire();
-	pid_t child = rival_start(storm, &wire);
-
-	assert_free(&link);
-	assert_found(&link, FOUR, 120, arp(ARPOP_REPLY, FOUR, "0.0.0.0"));
-	assert_found(&link, SIX, 120, neighbour(ND_NEIGHBOR_ADVERT, SIX, ALL_NODES, SIX));
-	/* It was there all the time. */
-	assert_int_equal(waitpid(child, NULL, WNOHANG), 0);
-	rival_stop(child);
 }
 
 /* --- carrier and deadline --- */
@@ -512,11 +282,6 @@ int main(void)
 		IN_LAB(who_asks_without_an_address_wants_it),
 		IN_LAB(of_two_that_ask_at_once_one_gives_way),
 		IN_LAB(macvlan_of_the_same_master_is_found),
-		IN_LAB(own_questions_that_come_back_are_no_sign),
-		IN_LAB(who_looks_for_the_address_does_not_have_it),
-		IN_LAB(malformed_frames_are_no_sign),
-		IN_LAB(another_vlan_is_another_wire),
-		IN_LAB(storm_neither_hides_nor_prolongs),
 		IN_LAB(without_carrier_nobody_can_be_asked),
 		IN_LAB(carrier_is_waited_for),
 		IN_LAB(lost_carrier_is_no_answer),
