@@ -43,6 +43,7 @@ struct etcd_options {
 /** Asks nobody yet. Freed with etcd_free. */
 int etcd_open(const struct etcd_options *options, struct etcd **ret, struct error *e);
 
+/** From now on, of all calls together. */
 void etcd_set_deadline(struct etcd *etcd, int64_t deadline);
 
 void etcd_free(struct etcd *etcd);

@@ -1,35 +1,358 @@
 #include "plugin/base/http.h"
 
+#include "plugin/base/file.h"
+#include "plugin/base/http_call.h"
+#include "plugin/base/log.h"
+
 #include <errno.h>
+#include <limits.h>
+#include <string.h>
+#include <strings.h>
+
+/* A certificate with its whole chain has a few KiB; a system's bundle of CAs has 200. */
+#define PEM_MAX ((size_t)1 << 20)
+
+/* All header lines of one answer; servers that we ask send less than 1 KiB. */
+#define HEADERS_MAX ((size_t)64 << 10)
+
+DEFINE_CLEANUP(CURLU, curl_url_cleanup)
+#define cleanup_url CLEANUP(curl_url_cleanup_cleanup)
 
 int http_open(struct http **ret, struct error *e)
 {
-	(void)ret;
-	return error_set(e, -ENOSYS, ERROR_INTERNAL, "http is missing");
+	/* Counted by libcurl. */
+	if (curl_global_init(CURL_GLOBAL_DEFAULT) != CURLE_OK)
+		return error_set(e, -EIO, ERROR_INTERNAL, "libcurl does not start");
+
+	struct http *http = allocate(1, sizeof(*http));
+
+	http->multi = curl_multi_init();
+	if (!http->multi)
+		abort();
+	*ret = http;
+	return 0;
 }
 
 void http_free(struct http *http)
 {
-	(void)http;
+	curl_multi_cleanup(http->multi);
+	curl_global_cleanup();
+	free(http);
+}
+
+/* --- what comes in --- */
+
+static size_t take_body(char *bytes, size_t size, size_t count, void *arg)
+{
+	struct http_call *call = arg;
+	struct http_reply *reply = &call->reply;
+	size_t length = size * count;
+
+	if (length > call->max_reply - reply->length) {
+		call->broken = "the answer is too large";
+		call->broken_as = HTTP_TOO_LARGE;
+		return 0;
+	}
+	/* Grown by halves: a large body comes in pieces of 16 KiB. */
+	reply->body = reallocate(reply->body, reply->length + length + 1, 1);
+	memcpy(reply->body + reply->length, bytes, length);
+	reply->length += length;
+	reply->body[reply->length] = '\0';
+	return length;
+}
+
+static bool is_header(const char *line, size_t length, const char *name)
+{
+	return length > strlen(name) && strncasecmp(line, name, strlen(name)) == 0;
+}
+
+static size_t take_header(char *line, size_t size, size_t count, void *arg)
+{
+	struct http_call *call = arg;
+	size_t length = size * count;
+
+	call->header_bytes += length;
+	if (call->header_bytes > HEADERS_MAX) {
+		call->broken = "the answer's headers are too large";
+		call->broken_as = HTTP_TOO_LARGE;
+		return 0;
+	}
+	if (is_header(line, length, "Date:")) {
+		cleanup_free char *text = format_text("%.*s", (int)length - 5, line + 5);
+		time_t date = curl_getdate(text, NULL);
+
+		call->reply.date = date > 0 ? (int64_t)date : 0;
+	}
+	if (is_header(line, length, "Retry-After:"))
+		call->asked_to_wait = true;
+	return length;
+}
+
+/* --- the start of a call --- */
+
+/* A PEM text: given, or read from its file. False when the call has ended because of it. */
+static bool load_pem(struct http_call *call, enum http_own own, const char *pem, const char *file, char **ret)
+{
+	static const char *const kinds[] = {
+		[HTTP_OWN_CA] = "CA certificate", [HTTP_OWN_CERT] = "certificate", [HTTP_OWN_KEY] = "private key"};
+	cleanup_error struct error e = {0};
+	cleanup_free char *text = copy_text(pem);
+	cleanup_free char *why = NULL;
+
+	if (!text && file && file_read(file, PEM_MAX, &text, NULL, &e) < 0)
+		why = copy_text(e.message);
+	else if (text && own == HTTP_OWN_KEY && strstr(text, "ENCRYPTED"))
+		why = format_text("the private key%s%s is encrypted: decrypt it (openssl pkey), nobody is here to type "
+				  "its pass phrase",
+			file ? " in " : "", file ? file : "");
+	else if (text && !strstr(text, own == HTTP_OWN_KEY ? "PRIVATE KEY-----" : "CERTIFICATE-----"))
+		why = format_text("there is no PEM %s%s%s", kinds[own], file ? " in " : "", file ? file : "");
+	if (why) {
+		http_end_own(call, own, why);
+		return false;
+	}
+	*ret = steal_ptr(text);
+	return true;
+}
+
+static void set_blob(CURL *easy, CURLoption option, char *text)
+{
+	struct curl_blob blob = {.data = text, .len = strlen(text), .flags = CURL_BLOB_COPY};
+
+	if (curl_easy_setopt(easy, option, &blob) != CURLE_OK)
+		abort();
+}
+
+/* Files are read here, not by libcurl: it would name none of them, and ask the terminal for a pass phrase. */
+static bool set_identity(struct http_call *call, const struct http_identity *identity)
+{
+	cleanup_free char *ca = NULL, *cert = NULL, *key = NULL;
+	/* A key may lie in its certificate's file. */
+	bool own_key = identity->key_pem || identity->key_file;
+
+	if (!load_pem(call, HTTP_OWN_CA, identity->ca_pem, identity->ca_file, &ca) ||
+		!load_pem(call, HTTP_OWN_CERT, identity->cert_pem, identity->cert_file, &cert))
+		return false;
+	if (cert && !load_pem(call, HTTP_OWN_KEY, own_key ? identity->key_pem : identity->cert_pem,
+			    own_key ? identity->key_file : identity->cert_file, &key))
+		return false;
+	if (ca) {
+		set_blob(call->easy, CURLOPT_CAINFO_BLOB, ca);
+		/* Else the system's CAs would be good, too. */
+		curl_easy_setopt(call->easy, CURLOPT_CAPATH, NULL);
+	}
+	if (cert) {
+		set_blob(call->easy, CURLOPT_SSLCERT_BLOB, cert);
+		set_blob(call->easy, CURLOPT_SSLKEY_BLOB, key);
+	}
+	call->names = *identity;
+	return true;
+}
+
+static void add_header(struct http_call *call, const char *line)
+{
+	struct curl_slist *longer = curl_slist_append(call->headers, line);
+
+	if (!longer)
+		abort();
+	call->headers = longer;
+}
+
+static void set_headers(struct http_call *call, const struct http_request *request)
+{
+	bool typed = false;
+
+	for (const char *const *line = request->headers; line && *line; line++) {
+		typed |= strncasecmp(*line, "Content-Type:", strlen("Content-Type:")) == 0;
+		add_header(call, *line);
+	}
+	if (request->body && !typed)
+		add_header(call, "Content-Type: application/json");
+	add_header(call, "Expect:"); /* libcurl would wait a second for leave to send a large body */
+	curl_easy_setopt(call->easy, CURLOPT_HTTPHEADER, call->headers);
+}
+
+static void set_security(CURL *easy)
+{
+	curl_easy_setopt(easy, CURLOPT_SSL_VERIFYPEER, 1L);
+	curl_easy_setopt(easy, CURLOPT_SSL_VERIFYHOST, 2L);
+	curl_easy_setopt(easy, CURLOPT_SSLVERSION, (long)CURL_SSLVERSION_TLSv1_2);
+	curl_easy_setopt(easy, CURLOPT_KEYPASSWD, ""); /* never a prompt */
+	curl_easy_setopt(easy, CURLOPT_PROXY, "");
+	curl_easy_setopt(easy, CURLOPT_NOPROXY, "*");
+	curl_easy_setopt(easy, CURLOPT_NETRC, (long)CURL_NETRC_IGNORED);
+	curl_easy_setopt(easy, CURLOPT_FOLLOWLOCATION, 0L);
+	curl_easy_setopt(easy, CURLOPT_HTTP09_ALLOWED, 0L);
+#if LIBCURL_VERSION_NUM >= 0x075500
+	curl_easy_setopt(easy, CURLOPT_PROTOCOLS_STR, "http,https");
+#else
+	curl_easy_setopt(easy, CURLOPT_PROTOCOLS, (long)(CURLPROTO_HTTP | CURLPROTO_HTTPS));
+#endif
+}
+
+static long milliseconds(int64_t microseconds)
+{
+	int64_t ms = (microseconds + 999) / 1000;
+
+	return ms > INT_MAX ? INT_MAX : ms < 1 ? 1 : (long)ms;
+}
+
+static void set_transfer(struct http_call *call, const struct http_request *request)
+{
+	CURL *easy = call->easy;
+
+	curl_easy_setopt(easy, CURLOPT_PRIVATE, call);
+	curl_easy_setopt(easy, CURLOPT_ERRORBUFFER, call->said);
+	curl_easy_setopt(easy, CURLOPT_NOSIGNAL, 1L);
+#if LIBCURL_VERSION_NUM >= 0x075700
+	curl_easy_setopt(easy, CURLOPT_QUICK_EXIT, 1L); /* does not wait for a name server beyond the deadline */
+#endif
+	curl_easy_setopt(easy, CURLOPT_HTTP_VERSION, (long)CURL_HTTP_VERSION_1_1);
+	curl_easy_setopt(easy, CURLOPT_USERAGENT, "lamina/" LAMINA_VERSION);
+	curl_easy_setopt(easy, CURLOPT_CONNECTTIMEOUT_MS, milliseconds(request->connect_time));
+	curl_easy_setopt(easy, CURLOPT_TIMEOUT_MS, milliseconds(request->deadline - clock_now()));
+	curl_easy_setopt(easy, CURLOPT_MAXFILESIZE_LARGE, (curl_off_t)request->max_reply);
+	curl_easy_setopt(easy, CURLOPT_WRITEFUNCTION, take_body);
+	curl_easy_setopt(easy, CURLOPT_WRITEDATA, call);
+	curl_easy_setopt(easy, CURLOPT_HEADERFUNCTION, take_header);
+	curl_easy_setopt(easy, CURLOPT_HEADERDATA, call);
+	if (request->body) {
+		call->body = copy_text(request->body);
+		curl_easy_setopt(easy, CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t)strlen(call->body));
+		curl_easy_setopt(easy, CURLOPT_POSTFIELDS, call->body);
+	}
+	curl_easy_setopt(easy, CURLOPT_CUSTOMREQUEST, request->method);
+}
+
+static char *url_part(CURLU *url, CURLUPart part)
+{
+	char *text = NULL;
+
+	if (curl_url_get(url, part, &text, CURLU_DEFAULT_PORT) != CURLUE_OK)
+		return NULL;
+
+	char *copy = copy_text(text);
+
+	curl_free(text);
+	return copy;
+}
+
+static int bad_url(const char *text, struct error *e)
+{
+	return error_set(e, -EINVAL, ERROR_INTERNAL, "%.200s is no http:// or https:// URL", text);
+}
+
+/* With a server name the URL says that, and the connection goes where the URL would have gone. */
+static int set_url(struct http_call *call, const char *text, const char *server_name, struct error *e)
+{
+	cleanup_url CURLU *url = curl_url();
+
+	if (curl_url_set(url, CURLUPART_URL, text, CURLU_DISALLOW_USER) != CURLUE_OK)
+		return bad_url(text, e);
+
+	cleanup_free char *scheme = url_part(url, CURLUPART_SCHEME);
+	cleanup_free char *host = url_part(url, CURLUPART_HOST);
+	cleanup_free char *port = url_part(url, CURLUPART_PORT);
+
+	if (!scheme || !host || !port || (strcmp(scheme, "http") != 0 && strcmp(scheme, "https") != 0))
+		return bad_url(text, e);
+	call->place = format_text("%s:%s", host, port);
+	if (server_name) {
+		cleanup_free char *way = format_text("%s:%s:%s:%s", server_name, port, host, port);
+		cleanup_free char *header = format_text("Host: %s:%s", host, port);
+
+		if (curl_url_set(url, CURLUPART_HOST, server_name, 0) != CURLUE_OK)
+			return error_set(e, -EINVAL, ERROR_INTERNAL, "%.200s is no name of a server", server_name);
+		call->connect_to = curl_slist_append(NULL, way);
+		curl_easy_setopt(call->easy, CURLOPT_CONNECT_TO, call->connect_to);
+		add_header(call, header);
+	}
+
+	cleanup_free char *whole = url_part(url, CURLUPART_URL);
+
+	if (!whole || curl_easy_setopt(call->easy, CURLOPT_URL, whole) != CURLE_OK)
+		return bad_url(text, e);
+	return 0;
+}
+
+/* Lets every transfer go on as far as it can, and ends those that are done. */
+static void make_progress(struct http *http)
+{
+	int n;
+	const CURLMsg *message;
+
+	curl_multi_perform(http->multi, &n);
+	while ((message = curl_multi_info_read(http->multi, &n))) {
+		struct http_call *call = NULL;
+		CURLcode code = message->data.result;
+
+		if (message->msg != CURLMSG_DONE)
+			continue;
+		curl_easy_getinfo(message->easy_handle, CURLINFO_PRIVATE, (char **)&call);
+		http_end(call, code);
+		curl_multi_remove_handle(http->multi, call->easy);
+	}
 }
 
 int http_start(struct http *http, const struct http_request *request, struct http_call **ret, struct error *e)
 {
-	(void)http, (void)request, (void)ret;
-	return error_set(e, -ENOSYS, ERROR_INTERNAL, "http is missing");
+	cleanup_http_call struct http_call *call = allocate(1, sizeof(*call));
+	const struct http_identity *identity = request->identity;
+
+	call->http = http;
+	call->reply.retry_after = -1;
+	call->max_reply = request->max_reply;
+	call->deadline = request->deadline;
+	call->easy = curl_easy_init();
+	if (!call->easy)
+		return error_set(e, -ENOMEM, ERROR_INTERNAL, "libcurl gives no handle");
+
+	int r = set_url(call, request->url, identity ? identity->server_name : NULL, e);
+
+	if (r < 0)
+		return r;
+	if (clock_left(request->deadline) == 0) {
+		http_end_as(call, HTTP_TIMEOUT, "no time is left");
+	} else if (!identity || set_identity(call, identity)) {
+		set_security(call->easy);
+		set_headers(call, request);
+		set_transfer(call, request);
+		if (curl_multi_add_handle(http->multi, call->easy) != CURLM_OK)
+			return error_set(e, -EIO, ERROR_INTERNAL, "libcurl does not take the call");
+		make_progress(http);
+	}
+	*ret = steal_ptr(call);
+	return 0;
 }
 
 void http_await(struct http_call *call, struct http_reply *ret)
 {
-	(void)call, (void)ret;
+	while (!call->done) {
+		make_progress(call->http);
+		if (!call->done)
+			curl_multi_poll(call->http->multi, NULL, 0, clock_left(call->deadline) + 1, NULL);
+	}
+	*ret = call->reply;
+	call->reply = (struct http_reply){0};
 }
 
 void http_call_free(struct http_call *call)
 {
-	(void)call;
+	if (call->easy) {
+		curl_multi_remove_handle(call->http->multi, call->easy);
+		curl_easy_cleanup(call->easy);
+	}
+	curl_slist_free_all(call->headers);
+	curl_slist_free_all(call->connect_to);
+	free(call->body);
+	free(call->place);
+	http_reply_clear(&call->reply);
+	free(call);
 }
 
 void http_reply_clear(struct http_reply *reply)
 {
-	(void)reply;
+	free(reply->body);
+	free(reply->reason);
+	*reply = (struct http_reply){0};
 }

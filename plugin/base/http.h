@@ -25,7 +25,7 @@ struct http_request {
 	const char *method;                   /* "GET", "POST" */
 	const char *url;                      /* http:// or https:// */
 	const char *const *headers;           /* "Name: value", NULL at the end; may be NULL */
-	const char *body;                     /* NULL: none; copied */
+	const char *body;                     /* NULL: none; copied. It is JSON unless a header says otherwise */
 	size_t max_reply;                     /* a longer body is HTTP_TOO_LARGE */
 	int64_t connect_time;                 /* microseconds until a connection with TLS must stand */
 	int64_t deadline;                     /* clock_now: of the whole call */
@@ -46,12 +46,18 @@ enum http_failure {
 	HTTP_GARBAGE, /* not HTTP */
 };
 
+/** Which of our own is at fault. */
+enum http_own { HTTP_OWN_NONE, HTTP_OWN_CA, HTTP_OWN_CERT, HTTP_OWN_KEY };
+
 struct http_reply {
 	enum http_failure failure;
-	bool sent;  /* the request, or a part of it, may have reached the server */
-	int status; /* HTTP_OK: 100-599 */
-	char *body; /* NUL-terminated, owned by the struct; also what came before a failure */
+	enum http_own own; /* HTTP_OWN: what cannot be used */
+	bool sent;         /* the request, or a part of it, may have reached the server */
+	int status;        /* HTTP_OK: 100-599 */
+	char *body;        /* NUL-terminated, owned by the struct; also what came before a failure */
 	size_t length;
+	int64_t date;    /* when the server says that it answered, in seconds since 1970; 0: it does not */
+	int retry_after; /* seconds that the server asks us to wait (Retry-After); -1: it does not */
 	char *reason; /* for people, in one line without secrets: "10.0.0.1:2379: connection refused"; NULL when HTTP_OK
 		       */
 };

@@ -172,11 +172,18 @@ static int settle_numbers(cJSON *value, struct error *e)
 
 int json_parse(const char *bytes, size_t length, const char *what, cJSON **ret, struct error *e)
 {
+	return json_parse_max(bytes, length, JSON_MAX_BYTES, what, ret, e);
+}
+
+int json_parse_max(const char *bytes, size_t length, size_t max, const char *what, cJSON **ret, struct error *e)
+{
 	const char *end = NULL;
+
+	if (length > max)
+		return error_set(e, -E2BIG, ERROR_DECODE, "%s is larger than %zu bytes", what, max);
+
 	struct nesting nesting = scan_nesting(bytes, length);
 
-	if (length > JSON_MAX_BYTES)
-		return error_set(e, -E2BIG, ERROR_DECODE, "%s is larger than %zu bytes", what, JSON_MAX_BYTES);
 	if (has_nul(bytes, length))
 		return error_set(e, -EINVAL, ERROR_DECODE, "%s contains a NUL character", what);
 	if (nesting.deepest > MAX_DEPTH)

@@ -24,6 +24,9 @@ DEFINE_CLEANUP(cJSON, cJSON_Delete)
  */
 int json_parse(const char *bytes, size_t length, const char *what, cJSON **ret, struct error *e);
 
+/** json_parse with a limit of its own, for a peer whose documents may be larger. */
+int json_parse_max(const char *bytes, size_t length, size_t max, const char *what, cJSON **ret, struct error *e);
+
 /** Prints without white space; the caller frees it. */
 char *json_print(const cJSON *value);
 

@@ -1,0 +1,196 @@
+#include "plugin/base/http_call.h"
+
+#include <errno.h>
+#include <limits.h>
+#include <string.h>
+
+#define REASON_MAX 300
+
+/* One line, without what could fool a terminal or a log. */
+static void set_reason(struct http_call *call, const char *text)
+{
+	char *reason = format_text("%s: %.*s", call->place, REASON_MAX, text);
+
+	for (char *c = reason; *c; c++) {
+		if (*c < ' ' || *c > '~')
+			*c = '?';
+	}
+	free(call->reply.reason);
+	call->reply.reason = reason;
+}
+
+void http_end_as(struct http_call *call, enum http_failure failure, const char *text)
+{
+	call->reply.failure = failure;
+	set_reason(call, text);
+	call->done = true;
+}
+
+void http_end_own(struct http_call *call, enum http_own own, const char *text)
+{
+	call->reply.own = own;
+	http_end_as(call, HTTP_OWN, text);
+}
+
+/* What OpenSSL calls the alerts (RFC 8446 6.2) by which a server says that it does not want us. */
+static bool is_rejection(const char *said)
+{
+	static const char *const alerts[] = {"certificate required", "bad certificate", "unknown ca",
+		"certificate expired", "certificate revoked", "certificate unknown", "unsupported certificate",
+		"access denied", "handshake failure"};
+	const char *alert = strstr(said, "alert ");
+
+	for (size_t i = 0; alert && i < ARRAY_SIZE(alerts); i++) {
+		if (strncmp(alert + strlen("alert "), alerts[i], strlen(alerts[i])) == 0)
+			return true;
+	}
+	return false;
+}
+
+static enum http_failure classify(CURLcode code, const char *said)
+{
+	if (is_rejection(said))
+		return HTTP_REJECTED;
+	/* Only what is asked for counts: other codes are a connection that was lost in some way. */
+	switch ((int)code) {
+	case CURLE_COULDNT_RESOLVE_HOST:
+		return HTTP_NAME;
+	case CURLE_COULDNT_CONNECT:
+		return HTTP_REFUSED;
+	case CURLE_OPERATION_TIMEDOUT:
+		return HTTP_TIMEOUT;
+	case CURLE_PEER_FAILED_VERIFICATION:
+	case CURLE_SSL_INVALIDCERTSTATUS:
+	case CURLE_SSL_ISSUER_ERROR:
+		return HTTP_PEER;
+	case CURLE_SSL_CLIENTCERT:
+		return HTTP_REJECTED;
+	case CURLE_SSL_CERTPROBLEM:
+	case CURLE_SSL_CACERT_BADFILE:
+	case CURLE_SSL_CIPHER:
+		return HTTP_OWN;
+	case CURLE_FILESIZE_EXCEEDED:
+		return HTTP_TOO_LARGE;
+	case CURLE_UNSUPPORTED_PROTOCOL: /* an answer without a status line would be HTTP/0.9 */
+	case CURLE_WEIRD_SERVER_REPLY:
+	case CURLE_BAD_CONTENT_ENCODING:
+	case CURLE_TOO_MANY_REDIRECTS:
+		return HTTP_GARBAGE;
+	case CURLE_SSL_CONNECT_ERROR:
+		return strstr(said, "wrong version number") || strstr(said, "packet length too long") ? HTTP_GARBAGE
+												      : HTTP_LOST;
+	default:
+		return HTTP_LOST;
+	}
+}
+
+/* Whether a byte of the request may have left. A server that refuses our certificate never reads what came behind it,
+ * on the connection that this call opened. */
+static bool was_sent(const struct http_call *call, CURLcode code, enum http_failure failure)
+{
+	long bytes = 0, connections = 0;
+	curl_off_t began = 0;
+
+	if (code == CURLE_OK)
+		return true;
+	curl_easy_getinfo(call->easy, CURLINFO_REQUEST_SIZE, &bytes);
+	curl_easy_getinfo(call->easy, CURLINFO_NUM_CONNECTS, &connections);
+	curl_easy_getinfo(call->easy, CURLINFO_PRETRANSFER_TIME_T, &began);
+	if (failure == HTTP_REJECTED && connections > 0)
+		return false;
+	return bytes > 0 || began > 0;
+}
+
+static void set_own_reason(struct http_call *call, CURLcode code)
+{
+	const struct http_identity *names = &call->names;
+	cleanup_free char *text = NULL;
+	bool key = strstr(call->said, "rivate key") != NULL;
+
+	if (code == CURLE_SSL_CACERT_BADFILE) {
+		text = format_text("the CA certificates%s%s cannot be used", names->ca_file ? " in " : "",
+			names->ca_file ? names->ca_file : "");
+		http_end_own(call, HTTP_OWN_CA, text);
+		return;
+	}
+
+	const char *file = key && names->key_file ? names->key_file : names->cert_file;
+
+	text = format_text("our own %s%s%s cannot be used: %s", key ? "key" : "certificate", file ? " in " : "",
+		file ? file : "",
+		key ? "it is no PEM key, or does not belong to the certificate"
+		    : "it is no PEM certificate, or too weak");
+	http_end_own(call, key ? HTTP_OWN_KEY : HTTP_OWN_CERT, text);
+}
+
+static const char *failure_text(const struct http_call *call, CURLcode code, enum http_failure failure, bool sent)
+{
+	long os = 0;
+
+	curl_easy_getinfo(call->easy, CURLINFO_OS_ERRNO, &os);
+	switch (failure) {
+	case HTTP_NAME:
+		return "the name cannot be resolved";
+	case HTTP_REFUSED:
+		return os == ECONNREFUSED ? "connection refused" : os > 0 ? strerror((int)os) : "no connection";
+	case HTTP_TIMEOUT:
+		return sent ? "no answer in time" : "no connection in time";
+	case HTTP_TOO_LARGE:
+		return "the answer is too large";
+	case HTTP_LOST:
+		if (code == CURLE_GOT_NOTHING || code == CURLE_PARTIAL_FILE)
+			return "the connection was closed before the whole answer";
+		if (os == ECONNRESET)
+			return "the connection was reset";
+		break;
+	case HTTP_GARBAGE:
+		return "the answer is not HTTP (or, with https, not TLS)";
+	case HTTP_OK:
+	case HTTP_PEER:
+	case HTTP_REJECTED:
+	case HTTP_OWN:
+		break;
+	}
+	return *call->said ? call->said : curl_easy_strerror(code);
+}
+
+static void finish_ok(struct http_call *call)
+{
+	struct http_reply *reply = &call->reply;
+	long status = 0;
+	curl_off_t wait = 0;
+
+	curl_easy_getinfo(call->easy, CURLINFO_RESPONSE_CODE, &status);
+	curl_easy_getinfo(call->easy, CURLINFO_RETRY_AFTER, &wait);
+	reply->sent = true;
+	if (call->asked_to_wait)
+		reply->retry_after = wait > INT_MAX ? INT_MAX : wait < 0 ? 0 : (int)wait;
+	if (status < 100 || status > 599) {
+		http_end_as(call, HTTP_GARBAGE, "the answer has no HTTP status");
+		return;
+	}
+	reply->failure = HTTP_OK;
+	reply->status = (int)status;
+	call->done = true;
+}
+
+void http_end(struct http_call *call, CURLcode code)
+{
+	if (call->broken) {
+		call->reply.sent = true;
+		http_end_as(call, call->broken_as, call->broken);
+		return;
+	}
+	if (code == CURLE_OK) {
+		finish_ok(call);
+		return;
+	}
+
+	enum http_failure failure = classify(code, call->said);
+
+	call->reply.sent = was_sent(call, code, failure);
+	if (failure == HTTP_OWN)
+		set_own_reason(call, code);
+	else
+		http_end_as(call, failure, failure_text(call, code, failure, call->reply.sent));
+}
