@@ -75,6 +75,9 @@ class Etcd:
             self.call("kv/txn", {"success": [{"request_put": {"key": encode(PREFIX + key), "value": encode(value)}}
                                              for key, value in pairs[start:start + 100]]})
 
+    def delete(self, keys):
+        self.call("kv/txn", {"success": [{"request_delete_range": {"key": encode(PREFIX + key)}} for key in keys]})
+
     def requests(self):
         """How many transactions and ranges clients have asked the members for since these were started."""
         return sum(self.requests_of(endpoint) for endpoint in sorted(set(self.endpoints)))
@@ -87,9 +90,6 @@ class Etcd:
         counted = re.findall(r'^grpc_server_handled_total\{(.*)\} (\S+)$', said, re.MULTILINE)
         return int(sum(float(number) for labels, number in counted
                        if 'grpc_method="Txn"' in labels or 'grpc_method="Range"' in labels))
-
-    def clear(self):
-        self.call("kv/deleterange", {"key": encode(PREFIX), "range_end": encode(after(PREFIX))})
 
 
 def leaks(keys, network):

@@ -80,14 +80,15 @@ class Worker:
     # Calls.
 
     def call(self, verb, container=None, conf=None, killed=False):
-        moment = None
-        if killed:
-            typical = self.runtime.typical(verb)
-            moment = self.random.uniform(0, self.random.choice((0.5, 1.2)) * typical)
+        moment = fault = None
+        if killed and self.chance(0.5):
+            fault = self.random.choice(runtime.FAULTS[verb])
+        elif killed:
+            moment = self.random.uniform(0, self.random.choice((0.5, 1.2)) * self.runtime.typical(verb))
         start = time.monotonic()
-        outcome = self.runtime.call(verb, conf or self.conf, container, moment)
+        outcome = self.runtime.call(verb, conf or self.conf, container, moment, fault)
         self.events.append((start, time.monotonic(), self.node, verb, container.name if container else "",
-                            json.dumps((conf or self.conf).get("runtimeConfig", {}).get(runtime.ANNOTATIONS, "")), str(outcome)))
+                            json.dumps((conf or self.conf).get("runtimeConfig", {}).get(runtime.ANNOTATIONS, "")), str(outcome) + (f" at {fault}" if outcome.killed and fault else "")))
         self.board.count("operations", self.number)
         if outcome.killed:
             self.board.count("killed", self.number)

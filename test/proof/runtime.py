@@ -6,6 +6,7 @@ import select
 import signal
 import statistics
 import time
+import typing
 
 ANNOTATIONS = "io.kubernetes.cri.pod-annotations"
 VALID = "cni.dev/valid-attachments"
@@ -13,11 +14,19 @@ VALID = "cni.dev/valid-attachments"
 LONGEST = 120
 CODE_TRY_AGAIN = 11
 
-Outcome = collections.namedtuple("Outcome", "status answer seconds")
+# Steps at which a build with fault points can be told to die.
+FAULTS = {
+    "ADD": ("record_first", "etcd_before_claim", "etcd_after_claim", "store_before_commit", "store_after_commit", "claimed",
+            "record_done"),
+    "DEL": ("before_release", "etcd_before_release", "etcd_after_release", "store_before_commit", "store_after_commit", "released"),
+}
 
 
-class Outcome(Outcome):
+class Outcome(typing.NamedTuple):
     """status None: killed. answer: what it printed, as JSON; None: nothing, or no JSON."""
+    status: int
+    answer: object
+    seconds: float
 
     @property
     def ok(self):
@@ -78,8 +87,11 @@ class Runtime:
         """How long a call lasts that nobody kills: what a random moment is one of."""
         return statistics.median(self.took[verb])
 
-    def call(self, verb, conf, container=None, kill_after=None):
+    def call(self, verb, conf, container=None, kill_after=None, fault=None):
+        """kill_after: seconds; fault: the step at which it kills itself."""
         environment = self.environment | {"CNI_COMMAND": verb}
+        if fault:
+            environment["LAMINA_FAULT"] = f"{fault}:kill"
         if container:
             environment |= container.environment()
         stdin, stdout = self.files
@@ -93,7 +105,7 @@ class Runtime:
         status = self.end(pid, start + (LONGEST if kill_after is None else kill_after))
         took = time.monotonic() - start
         if status == -signal.SIGKILL:
-            if kill_after is None:
+            if kill_after is None and fault is None:
                 raise TimeoutError(f"{verb} took more than {LONGEST} seconds")
             return Outcome(None, None, took)
         self.took[verb].append(took)
