@@ -8,7 +8,7 @@ one after the other; all processes begin at the same moment.
 
 --processes N    at a time (200)              --addresses N    of the pool (0: as many as pods)
 --pods N         together (1000)              --rounds N       of ADDs and then DELs of them all (1)
---plugin FILE    (/opt/cni/bin/kube-ipam)
+--plugin FILE    (/opt/cni/bin/kube-ipam)     --json FILE      gets the figures, too
 
 Fails when an ADD fails, when two have one address, when a pool that is full gives out another one, or when something is left at the
 end. Prints what it took, and how many requests beyond one a call etcd has seen.
@@ -38,6 +38,7 @@ class Herd:
         ipam = self.conf["ipam"]
         first = ipaddress.ip_address(ipam["rangeStart"])
         ipam["rangeEnd"] = str(first + (options.addresses or options.pods) - 1)
+        self.figures = {}
         self.etcd = etcd.Etcd(ipam["etcdConfig"]) if "etcdConfig" in ipam else None
         names = [f"herd-{i}" for i in range(SANDBOXES)]
         have = set(os.listdir("/run/netns")) if os.path.isdir("/run/netns") else set()
@@ -97,11 +98,14 @@ class Herd:
 
     def tell(self, verb, calls, took, asked):
         seconds = sorted(call.seconds for call in calls)
-        print(f"{len(calls)} {verb}s, {self.options.processes} at a time: {took:.2f} s, {len(calls) / took:.0f}/s, "
-              f"median {statistics.median(seconds) * 1000:.0f} ms, slowest {seconds[-1] * 1000:.0f} ms", end="")
+        figures = {"calls": len(calls), "processes": self.options.processes, "seconds": took, "per_second": len(calls) / took,
+                   "median_ms": statistics.median(seconds) * 1000, "slowest_ms": seconds[-1] * 1000}
+        said = "{calls} {verb}s, {processes} at a time: {seconds:.2f} s, {per_second:.0f}/s, median {median_ms:.0f} ms, slowest {slowest_ms:.0f} ms"
         if self.etcd:
-            print(f"; {self.etcd.requests() - asked - len(calls)} requests beyond one each", end="")
-        print(flush=True)
+            figures["further_requests"] = self.etcd.requests() - asked - len(calls)
+            said += "; {further_requests} requests beyond one each"
+        print(said.format(verb=verb, **figures), flush=True)
+        self.figures[verb] = figures
 
     def expect_distinct(self, calls):
         owners = collections.defaultdict(list)
@@ -127,6 +131,9 @@ class Herd:
         left = etcd.leaks(self.etcd.keys("/"), self.conf["name"]) if self.etcd else []
         if left:
             sys.exit("left: " + " ".join(left[:20]))
+        if self.options.json:
+            with open(self.options.json, "w", encoding="utf-8") as file:
+                json.dump(self.figures, file)
 
 
 def parse():
@@ -134,6 +141,7 @@ def parse():
     parser.add_argument("folder")
     parser.add_argument("--conf", required=True)
     parser.add_argument("--plugin", default="/opt/cni/bin/kube-ipam")
+    parser.add_argument("--json")
     for name, value in {"processes": 200, "pods": 1000, "addresses": 0, "rounds": 1}.items():
         parser.add_argument(f"--{name}", type=int, default=value)
     return parser.parse_args()
