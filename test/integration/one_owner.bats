@@ -8,6 +8,7 @@ bats_require_minimum_version 1.5.0
 
 load ../lab/cni
 load ../lab/etcd.sh
+load ../lab/kube.sh
 load ../proof/proof
 
 setup_file()
@@ -18,6 +19,7 @@ setup_file()
 
 teardown_file()
 {
+	kube_down
 	etcd_down
 	teardown_node
 }
@@ -48,6 +50,16 @@ owner()
 	nemesis_start
 	owner
 	nemesis_end | sed 's/^/# /' >&3
+}
+
+@test "no address has two owners while the API server says who is gone, and the cluster's gc runs all the time" {
+	kube_up
+	kube_kubeconfig lamina | node_exec sh -c 'cat >/etc/kubernetes/ssl/kube.kubeconfig'
+	proof_conf 'del(.capabilities) | .ipam.kubeConfig = "/etc/kubernetes/ssl/kube.kubeconfig"' >"$CONF_FILE"
+	jq -n --arg url "$KUBE_URL" --arg ca "$KUBE_DIR/certs/ca.pem" '{url: $url, ca: $ca, token: "admin-token"}' >"$NODE_DIR/kube.json"
+	((SECONDS_LEFT < 40)) || SECONDS_LEFT=40
+	owner --kube "$NODE_DIR/kube.json" --workers 16 --addresses 32 --collect 0.05
+	kube_down
 }
 
 @test "no address has two owners on one node without etcd" {

@@ -7,7 +7,13 @@ valid/NODE/NAME the attachments that the node's runtime knows, each with the num
 """
 import contextlib
 import fcntl
+import mmap
 import os
+import struct
+import time
+
+COUNTERS = ("operations", "granted", "refused", "takeovers", "repeated", "checked", "collections", "cluster_collections",
+            "forgotten", "killed")
 
 
 class Violation(Exception):
@@ -83,3 +89,39 @@ class Truth:
             yield
         finally:
             fcntl.flock(gate, fcntl.LOCK_UN)
+
+
+class Board:
+    """Numbers that all processes see, each worker's written by itself alone: nobody can be killed with a lock."""
+
+    def __init__(self, options):
+        self.options = options
+        self.width = len(COUNTERS)
+        self.memory = mmap.mmap(-1, 8 * (1 + options.workers * self.width))
+        self.start = time.monotonic()
+
+    def cell(self, index, change=0):
+        value = struct.unpack_from("q", self.memory, 8 * index)[0] + change
+        if change:
+            struct.pack_into("q", self.memory, 8 * index, value)
+        return value
+
+    def count(self, name, worker):
+        self.cell(1 + worker * self.width + COUNTERS.index(name), 1)
+
+    def sums(self):
+        cells = struct.unpack_from(f"{self.options.workers * self.width}q", self.memory, 8)
+        return {name: sum(cells[i::self.width]) for i, name in enumerate(COUNTERS)}
+
+    def stop(self):
+        self.cell(0, 1)
+
+    def stopped(self):
+        return self.cell(0) > 0
+
+    def seconds(self):
+        return time.monotonic() - self.start
+
+    def finished(self):
+        return (self.stopped() or self.seconds() > self.options.seconds
+                or self.sums()["operations"] >= self.options.operations)
