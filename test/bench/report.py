@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Prints the table of a bench's samples, and writes its figures as JSON.
 
-Usage: report.py SAMPLES CLAIMS JSON      CLAIMS: what herd.py measured of each store. JSON may be empty: none is written
+Usage: report.py SAMPLES CLAIMS JSON      CLAIMS: what herd.py measured. JSON may be empty: none is written
 """
 import datetime
 import json
@@ -145,10 +145,10 @@ def print_memory(report):
 
 
 def print_claims(report):
-    for store, verbs in report["claims"].items():
+    for name, verbs in report["claims"].items():
         for verb, figures in verbs.items():
-            print("{what:28}{verb:9}{per_second:6.0f} a second, {processes} at a time".format(
-                what=f"kube-ipam, {store}", verb=verb, **figures))
+            print("{name:28}{verb:9}{per_second:6.0f} a second, {calls} in {seconds:.1f} s, {processes} at a time".format(
+                name=name, verb=verb, **figures))
 
 
 def read(path):

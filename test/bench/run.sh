@@ -14,7 +14,8 @@
 #   the whole pod                                  against   multus 4.2.2 + flannel + Debian's macvlan + host-local
 #   VERSION        start, answer, exit             against   host-local and /bin/true
 #
-# Then kube-ipam alone, many processes at a time, with either store: claims and releases per second.
+# Then kube-ipam alone, 20 processes at a time, with either store: claims and releases per second; and, for what it is worth, the
+# same with the requests that kube-ipam 0.2 sends (by a script in Python: most of the time goes to its lock all the same).
 #
 # All of them take turns in each round, and go ahead of everything else on the machine. What counts are the ratios: they stay much the
 # same on a slower or a busy machine, but a DEL waits for the kernel more than it works, and that depends on what else goes on.
@@ -102,12 +103,20 @@ start_cluster()
 		"kube-ipam.gateway": "10.188.0.1"}' >"$NODE_DIR/uid"
 }
 
-# claims STORE FILTER: of a cluster's nodes, or of one node's processes.
+# claims NAME FILTER [--plugin FILE]: 150 pods, 20 at a time, of a cluster's nodes or of one node.
 claims()
 {
 	proof_conf "$2" >"$NODE_DIR/claims.json"
-	quietly proof_run herd.py --conf "$NODE_DIR/claims.json" --processes 20 --pods 400 --addresses 1000 --json "$NODE_DIR/claims-$1"
-	jq -n --arg store "$1" '{($store): input}' "$NODE_DIR/claims-$1"
+	quietly proof_run herd.py --conf "$NODE_DIR/claims.json" --processes 20 --pods 150 --addresses 191 --json "$NODE_DIR/claims-out" "${@:3}"
+	jq -n --arg name "$1" '{($name): input}' "$NODE_DIR/claims-out"
+}
+
+all_claims()
+{
+	claims 'lamina, own store' 'del(.ipam.etcdConfig)'
+	claims 'lamina, etcd' .
+	node_exec install -D "$LAB_DIR/kubeipam.py" /opt/cni/old/kube-ipam
+	claims "kube-ipam 0.2's requests" . --plugin /opt/cni/old/kube-ipam
 }
 
 cleanup()
@@ -135,7 +144,7 @@ main()
 	start_cluster
 	# A session of its own: its priority is its own, too.
 	node_exec setsid --wait python3 "$BENCH_ROOT/test/bench/measure.py" "$NODE_DIR" "$ROUNDS" >"$BENCH_TMP/samples.json"
-	{ claims embedded 'del(.ipam.etcdConfig)' && claims etcd .; } | jq -s add >"$BENCH_TMP/claims.json"
+	all_claims | jq -s add >"$BENCH_TMP/claims.json"
 	python3 test/bench/report.py "$BENCH_TMP/samples.json" "$BENCH_TMP/claims.json" "$JSON"
 }
 
