@@ -200,6 +200,7 @@ put_by_proxy()
 	}'
 	run ! kube_ipam add k8snet2 cid-3 "$RANGE"
 	kube_ipam del k8snet2 cid-1
+	etcd_ctl get --print-value-only /etcd-cni/networks/k8snet2/used/10.188.0.12 | grep -qx cid-2
 	etcd_dump | jq -e 'has("/etcd-cni/networks/k8snet2/used/10.188.0.11") or has("/etcd-cni/networks/k8snet2/lock") | not'
 	assert_equal "$(kube_ipam add k8snet2 cid-3 "$RANGE")" 10.188.0.11
 }
