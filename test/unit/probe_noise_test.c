@@ -1,4 +1,5 @@
 /* netlink/probe: what is on the wire beside an owner, and must neither be taken for one nor hide one. */
+#include "netlink/frame.h"
 #include "test/unit/probe_kit.h"
 
 /* Nothing of all that is said makes an address taken. */
@@ -30,18 +31,34 @@ static void reflect(const void *arg)
 	}
 }
 
+/* A macvlan of that kind gets back what comes back with its own MAC; the master of one in bridge mode drops it. */
+static struct probe_link bare_private(const struct lab *lab)
+{
+	struct macvlan_spec s = spec(lab, "net1", 5);
+	cleanup_error struct error e = {0};
+	struct link_info link;
+
+	s.mode = MODE_PRIVATE;
+	assert_done(link_add_macvlan(lab->host, lab->pod, &s, &link, &e), &e);
+	assert_done(link_set_up(lab->pod, link.ifindex, &e), &e);
+	return probe_link(lab, &link);
+}
+
 static void own_questions_that_come_back_are_no_sign(void **state)
 {
-	struct probe_link link = bare(*state, "net1", 5);
+	struct probe_link link = bare_private(*state);
 	cleanup_close int wire = listen_on_wire();
 	pid_t loop = rival_start(reflect, &wire);
-	/* By way of something that puts its own MAC in front, or ours into what it says. */
-	struct packet said[] = {arp(ARPOP_REQUEST, "0.0.0.0", FOUR), arp(ARPOP_REQUEST, "0.0.0.0", FOUR),
-		neighbour(ND_NEIGHBOR_SOLICIT, "::", GROUP, SIX)};
+	struct packet said[] = {
+		arp(ARPOP_REQUEST, "0.0.0.0", FOUR),
+		arp(ARPOP_REQUEST, "0.0.0.0", FOUR),
+		neighbour(ND_NEIGHBOR_SOLICIT, "::", GROUP, SIX),
+	};
 
 	assert_free(&link);
 	rival_stop(loop);
 
+	/* By way of something that puts its own MAC in front, or ours. */
 	memcpy(said[0].bytes + 22, link.mac, 6);
 	memcpy(said[1].bytes + 6, link.mac, 6);
 	memcpy(said[2].bytes + 6, link.mac, 6);
@@ -88,8 +105,8 @@ static void malformed_frames_are_no_sign(void **state)
 	static const struct damage arp_damage[] = {
 		{15, 6, false}, {16, 0x86, false}, {18, 8, false}, {19, 16, false}, {21, 3, false}};
 	/* Through a router, UDP, IPv4, too long, too short, a router's, another code, a wrong checksum. */
-	static const struct damage nd_damage[] = {{21, 254, true}, {20, 17, false}, {14, 0x40, false}, {19, 64, false},
-		{19, 23, false}, {ND_AT, 134, true}, {ND_AT + 1, 1, true}, {ND_AT + 3, 0, false}};
+	static const struct damage nd_damage[] = {{21, 254, true}, {20, 17, false}, {14, 0x40, false}, {19, 64, true},
+		{19, 22, true}, {ND_AT, 134, true}, {ND_AT + 1, 1, true}, {ND_AT + 3, 0, false}};
 	struct probe_link link = bare(*state, "net1", 5);
 	struct packet whole = arp(ARPOP_REPLY, FOUR, "0.0.0.0"), said[MAX_SAID];
 	size_t count = damage(&whole, arp_damage, ARRAY_SIZE(arp_damage), said);
@@ -97,6 +114,13 @@ static void malformed_frames_are_no_sign(void **state)
 	whole = neighbour(ND_NEIGHBOR_ADVERT, SIX, ALL_NODES, SIX);
 	count += damage(&whole, nd_damage, ARRAY_SIZE(nd_damage), said + count);
 	assert_overlooked(&link, said, count);
+
+	/* Nor by themselves, where no filter stands in front. */
+	struct frame_claim claim;
+
+	for (size_t i = 0; i < count; i++)
+		assert_false(frame_read(said[i].bytes, said[i].length, link.mac, &claim));
+	assert_true(frame_read(whole.bytes, whole.length, link.mac, &claim));
 }
 
 static void another_vlan_is_another_wire(void **state)

@@ -67,12 +67,12 @@ static inline struct packet arp(uint16_t operation, const char *sender, const ch
 	return p;
 }
 
-/** Sets the checksum of a neighbour solicitation or advertisement. */
+/** Sets the checksum of a neighbour solicitation or advertisement, over the length that stands in it. */
 static inline void seal(struct packet *p)
 {
 	memset(p->bytes + ND_AT + 2, 0, 2);
 
-	uint16_t sum = icmp_sum(p->bytes + ETH_HLEN, p->length - ND_AT);
+	uint16_t sum = icmp_sum(p->bytes + ETH_HLEN, p->bytes[19]);
 
 	p->bytes[ND_AT + 2] = (uint8_t)(sum >> 8);
 	p->bytes[ND_AT + 3] = (uint8_t)sum;
