@@ -158,6 +158,8 @@ static cJSON *parse(const struct kube_get *get, struct http_reply *reply, struct
 {
 	cJSON *json = NULL;
 
+	if (!reply->body)
+		return NULL;
 	replace_nuls(reply->body);
 	return json_parse_max(reply->body, reply->length, get->query.max, "the answer", &json, e) < 0 ? NULL : json;
 }

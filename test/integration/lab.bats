@@ -89,6 +89,18 @@ put_by_proxy()
 	etcd_await 2
 }
 
+@test "what a killed shell leaves of a node and its etcd is nothing" {
+	local pid
+	bash -euo pipefail -c 'unset CLUSTER_NODES; source "$1/node.sh"; source "$1/etcd.sh"; node_up; etcd_up 3.5 --members 1
+		etcd_runs 1; echo "$NODE_PID" >"$2.new"; mv "$2.new" "$2"; sleep 600' bash "$LAB_DIR" "$BATS_TEST_TMPDIR/pid" 3>&- &
+	cluster_until test -e "$BATS_TEST_TMPDIR/pid"
+	pid=$(<"$BATS_TEST_TMPDIR/pid")
+	# The first process of a process namespace is gone only after all others are.
+	[[ -e /proc/$pid ]]
+	kill -KILL $!
+	cluster_until test ! -e "/proc/$pid"
+}
+
 @test "the proxy passes requests on by one connection, and counts them" {
 	proxy_up etcd 192.168.122.11:3379 192.168.122.11:2379
 	put_by_proxy k v --next -sS --cacert "$ETCD_DIR/certs/ca.pem" --cert "$ETCD_DIR/certs/client.pem" \
@@ -188,6 +200,7 @@ put_by_proxy()
 	}'
 	run ! kube_ipam add k8snet2 cid-3 "$RANGE"
 	kube_ipam del k8snet2 cid-1
+	etcd_ctl get --print-value-only /etcd-cni/networks/k8snet2/used/10.188.0.12 | grep -qx cid-2
 	etcd_dump | jq -e 'has("/etcd-cni/networks/k8snet2/used/10.188.0.11") or has("/etcd-cni/networks/k8snet2/lock") | not'
 	assert_equal "$(kube_ipam add k8snet2 cid-3 "$RANGE")" 10.188.0.11
 }
@@ -221,4 +234,54 @@ put_by_proxy()
 	POD=database-1-0 CID=cid-1 old_cni DEL 10.188.0.218/16
 	pod_down web-1
 	pod_down database-1-0
+}
+
+@test "etcd runs out of room, gets some again, and forgets what is old" {
+	etcd_down
+	etcd_up 3.5 --quota 20000000
+	etcd_fill
+	run ! etcd_ctl put k v
+	[[ $output == *"database space exceeded"* ]]
+	etcd_ctl del k
+	etcd_drain
+	etcd_ctl put k v
+	etcd_ctl put k w
+	etcd_compact
+	run ! etcd_ctl get --rev 2 k
+}
+
+@test "etcd has users, and then refuses a common name by its gateway" {
+	etcd_down
+	etcd_up 3.5 --rbac --members 1
+	etcd_certs
+	run curl_etcd client 192.168.122.11:2379
+	[[ $output == *"CommonName of client sending a request against gateway will be ignored"* ]]
+	node_exec curl -sS --fail --cacert "$ETCD_DIR/certs/ca.pem" --cert "$ETCD_DIR/certs/client-no-cn.pem" \
+		--key "$ETCD_DIR/certs/client-no-cn-key.pem" -d '{"name": "lamina", "password": "secret"}' \
+		https://192.168.122.11:2379/v3/auth/authenticate | jq -e '.token | length > 0'
+}
+
+@test "etcd has no gateway, or a certificate that the gateway cannot use" {
+	etcd_down
+	etcd_up 3.4 --no-gateway --members 1
+	run curl_etcd client 192.168.122.11:2379
+	[[ $output == "404 page not found" ]]
+	etcd_down
+	etcd_up 3.4 --cert server-only --members 1
+	run curl_etcd client 192.168.122.11:2379
+	jq -e '.code == 14' <<<"$output"
+}
+
+@test "the API server knows the nodes, and lamina's user reads what it needs" {
+	setup_kube
+	proxy_up_kube api 192.168.122.11:7443
+	kube_put_pod default web-1 >/dev/null
+	for path in api/v1/namespaces/default/pods/web-1 api/v1/nodes/node-2 \
+		apis/coordination.k8s.io/v1/namespaces/kube-node-lease/leases/node-2; do
+		node_exec curl -sS --fail --cacert "$KUBE_DIR/certs/ca.pem" -H 'Authorization: Bearer lamina-token' \
+			"https://192.168.122.11:7443/$path" | jq -e .metadata.name
+	done
+	assert_equal "$(proxy_count '^GET /api/v1/')" 2
+	on 2 node_exec grep -q 'token: lamina-token' /etc/kubernetes/ssl/kube.kubeconfig
+	kube_down
 }

@@ -1,7 +1,7 @@
 # shellcheck shell=bash
 # Single quotes are for jq and for shells inside of the node; tests use what is unused here, and pass what is not passed here.
 # shellcheck disable=SC2016,SC2034,SC2119,SC2120
-# What integration tests say about more than one node: on top of cni.bash, etcd.sh and, where it is, kube.sh. In a test file:
+# What integration tests say about more than one node: on top of cni.bash, etcd.sh and kube.sh. In a test file:
 #
 #   load ../lab/cluster
 #   setup_file() { setup_cluster 2; }
@@ -13,6 +13,8 @@
 #                              that many nodes (default: 1) as setup_node makes them, each with the seed's configuration byte for byte in
 #                              /etc/cni/net.d and a subnet of its own for flannel, and etcd as etcd_up makes it (VERSION and the
 #                              options are etcd_up's). Node 1 is the current one. Exports CLUSTER_NODES.
+#   setup_kube [FLAG ...]      after it, the real API server (kube_up) with an object for each node, and lamina's kubeconfig on each node
+#                              where the seed's configuration wants it: with that user's rights, not an administrator's.
 #   teardown_cluster           ends all; fails when a sanitizer has reported anything that no test has seen.
 #   on NUMBER CMD ...          runs a function or command with that node as the current one (in this shell).
 #   at NUMBER                  makes that node the current one.
@@ -28,6 +30,8 @@
 #                              a proxy (proxy.py) on the current node, from LISTEN (192.168.122.11:3379) to SERVER. Further arguments
 #                              are proxy.py's; without them it has the certificates of etcd's servers, and shows the client's.
 #                              It is the proxy that the following mean until another one is started or PROXY=NAME is set.
+#   proxy_up_kube NAME LISTEN  the same in front of the API server, with its certificates. For kubeconfigs: kube_kubeconfig lamina |
+#                              sed 's/192.168.122.10:6443/192.168.122.11:7443/'
 #   proxy_down [NAME]          ends it.
 #   proxy_set KEY VALUE        fault, match or times (proxy.py --help): from the next request on. proxy_set fault cut-after-once
 #   proxy_reset                no fault any more; the log is empty.
@@ -41,10 +45,8 @@
 source "$(dirname "${BASH_SOURCE[0]}")/cni.bash"
 # shellcheck source=test/lab/etcd.sh
 source "$LAB_DIR/etcd.sh"
-if [[ -e $LAB_DIR/kube.sh ]]; then
-	# shellcheck disable=SC1091 # it comes with the tests that need an API server
-	source "$LAB_DIR/kube.sh"
-fi
+# shellcheck source=test/lab/kube.sh
+source "$LAB_DIR/kube.sh"
 
 setup_cluster()
 {
@@ -63,6 +65,17 @@ setup_cluster()
 	etcd_up "${2:-3.4}" "${@:3}"
 }
 
+setup_kube()
+{
+	local n
+	kube_up "$@" || return
+	for n in $(seq "$(wc -w <<<"$CLUSTER_NODES")"); do
+		kube_put_node "node-$n" || return
+		kube_kubeconfig lamina |
+			on "$n" node_exec sh -c 'umask 077 && mkdir -p /etc/kubernetes/ssl && cat >/etc/kubernetes/ssl/kube.kubeconfig'
+	done
+}
+
 teardown_cluster()
 {
 	local clean=0 n
@@ -73,7 +86,7 @@ teardown_cluster()
 		sanitizer_quiet || clean=1
 		node_down
 	done
-	unset CLUSTER_NODES ETCD_DIR
+	unset CLUSTER_NODES ETCD_DIR KUBE_DIR
 	return $clean
 }
 
@@ -159,6 +172,12 @@ proxy_up()
 			--listen "$2" --server "$3" --control "$PROXY/control" --log "$PROXY/log" --ready "$PROXY/ready" "${args[@]}"
 	) >"$PROXY/pid"
 	cluster_until test -e "$PROXY/ready" || fail "the proxy does not start" "$(<"$PROXY/stderr")"
+}
+
+proxy_up_kube()
+{
+	local certs=$KUBE_DIR/certs
+	proxy_up "$1" "$2" 192.168.122.10:6443 --cert "$certs/server.pem" --key "$certs/server-key.pem" --server-ca "$certs/ca.pem"
 }
 
 proxy_down()
