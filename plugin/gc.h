@@ -47,7 +47,8 @@ int gc_take_down(const struct gc_scope *scope, const struct state_entry *entry, 
 /** Releases what a lease file (lease_file.h) says, and removes it. */
 int gc_release_file(const struct gc_scope *scope, const char *path, struct error *e);
 
-/** Whether an attachment of the store's stands in a record of this node, or in one that cannot be read. */
+/** Whether an attachment of the store's stands in a record of this node, or in one that cannot be read; so does what an
+ * import has written for a pod that runs. */
 bool gc_is_recorded(const char *cni_dir, const struct store_attachment *attachment);
 
 /** Gives back what the store has for an attachment, while it is still that. */

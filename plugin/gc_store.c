@@ -1,5 +1,6 @@
 /* Addresses that nobody remembers: what lease files and stores still have of networks that lamina keeps. */
 #include "delegate/exec.h"
+#include "ipam/record.h"
 #include "plugin/base/log.h"
 #include "plugin/gc.h"
 #include "plugin/lease.h"
@@ -42,10 +43,22 @@ static bool record_names(const char *cni_dir, const struct store_attachment *att
 	return false;
 }
 
+/* What an import wrote for a running pod whose container nobody knew. It is replaced by the pod's own node. */
+static bool is_placeholder(const struct store_attachment *attachment)
+{
+	cleanup_value struct ipam_value value = {0};
+	cleanup_error struct error ignored = {0};
+
+	return attachment->value && ipam_value_parse(attachment->value, &value, &ignored) == 0 && value.record.uid &&
+	       strncmp(attachment->cid, "pod-", 4) == 0 && strcmp(attachment->cid + 4, value.record.uid) == 0;
+}
+
 bool gc_is_recorded(const char *cni_dir, const struct store_attachment *attachment)
 {
 	cleanup_error struct error ignored = {0};
 
+	if (is_placeholder(attachment))
+		return true;
 	if (!request_is_container(attachment->cid) || request_check_ifname(attachment->ifname, &ignored) < 0)
 		return false;
 
