@@ -2,6 +2,7 @@
 
 #include "plugin/base/file.h"
 #include "plugin/cli_conf.h"
+#include "plugin/cli_gc.h"
 #include "plugin/cli_ip.h"
 #include "plugin/plan.h"
 
@@ -22,16 +23,19 @@ static const char help[] =
 	"                      one of them\n"
 	"  lamina ip release ADDR [--force]\n"
 	"                      free it, and what is kept with it; refused while its pod lives, unless forced\n"
+	"  lamina gc [--dry-run] [--json]\n"
+	"                      collect what pods that are gone have left on this node: of an earlier boot, or gone\n"
+	"                      in two runs at least five minutes apart; send queued releases\n"
 	"  lamina --version, lamina --help\n"
 	"\n"
-	"  --conf FILE         for ip: the configuration that says where the addresses are kept; without it the\n"
+	"  --conf FILE         for ip and gc: the configuration that says where addresses are kept; without it the\n"
 	"                      first one of lamina or multus in /etc/cni/net.d\n"
 	"\n"
 	"Exit status: 0 done, 1 failed, 2 wrong call, 3 no such address.\n"
 	"LAMINA_TRACE=1 shows on stderr where the time of a call goes.\n";
 
 struct options {
-	bool json, force;
+	bool json, force, dry_run;
 	const char *conf;
 	cJSON *annotations; /* owned */
 	char **arguments;   /* behind the options */
@@ -69,6 +73,7 @@ static int read_options(int argc, char *argv[], struct options *options, struct 
 	static const struct option known[] = {
 		{"json", no_argument, NULL, 'j'},
 		{"force", no_argument, NULL, 'f'},
+		{"dry-run", no_argument, NULL, 'd'},
 		{"conf", required_argument, NULL, 'c'},
 		{"annotation", required_argument, NULL, 'a'},
 		{NULL, 0, NULL, 0},
@@ -83,6 +88,9 @@ static int read_options(int argc, char *argv[], struct options *options, struct 
 			break;
 		case 'f':
 			options->force = true;
+			break;
+		case 'd':
+			options->dry_run = true;
 			break;
 		case 'c':
 			options->conf = optarg;
@@ -202,6 +210,12 @@ static int dispatch(const struct options *options, FILE *out, struct error *e)
 	}
 	if (strcmp(command, "ip") == 0)
 		return run_ip(options, out, e);
+	if (strcmp(command, "gc") == 0) {
+		const struct cli_gc_options gc = {
+			.conf = options->conf, .json = options->json, .dry_run = options->dry_run};
+
+		return options->count == 1 ? cli_gc(&gc, out, e) : wrong_call(e, "gc wants no argument");
+	}
 	return wrong_call(e, "unknown command");
 }
 

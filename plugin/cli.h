@@ -1,4 +1,4 @@
-/* The command line for people: lamina --help, plan, ip ls|show|release. */
+/* The command line for people: lamina --help, plan, ip ls|show|release, gc. */
 #pragma once
 
 #include "plugin/base/error.h"
