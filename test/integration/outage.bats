@@ -33,8 +33,11 @@ teardown()
 	local n
 	proxy_reset
 	for n in 1 2 3; do
-		etcd_cont $n 2>/dev/null || true
-		[[ -e $ETCD_DIR/$n.pid ]] || ETCD_WAIT=0 etcd_start $n
+		if [[ -e $ETCD_DIR/$n.pid ]]; then
+			etcd_cont $n
+		else
+			ETCD_WAIT=0 etcd_start $n
+		fi
 	done
 	etcd_await 1 2 3
 	node_exec sh -c 'ip -all netns del; rm -rf /run/lamina /var/lib/cni/multus'
