@@ -50,6 +50,15 @@ static void a_token_that_is_not_taken_is_not_sent_again(void **state)
 	assert_int_equal(times_asked(api), 1);
 }
 
+static void a_user_without_credentials_is_said_to_have_none(void **state)
+{
+	struct api *api = *state;
+
+	play_all(api, STATUS("401", "Unauthorized", "Unauthorized"));
+	assert_pod_fails(
+		api, ERROR_TRY_AGAIN, "the user in /etc/cni/kubeconfig has neither token nor client certificate");
+}
+
 static void a_missing_right_is_named_as_the_server_names_it(void **state)
 {
 	struct api *api = *state;
@@ -253,6 +262,7 @@ int main(void)
 		WITH_API(a_token_is_read_for_each_request_and_again_after_401),
 		WITH_API(a_second_401_is_an_error),
 		WITH_API(a_token_that_is_not_taken_is_not_sent_again),
+		WITH_API(a_user_without_credentials_is_said_to_have_none),
 		WITH_API(a_missing_right_is_named_as_the_server_names_it),
 		WITH_API(a_token_file_that_cannot_be_used_is_an_error_of_the_configuration),
 		WITH_API(a_token_is_never_shown),
