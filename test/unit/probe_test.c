@@ -26,7 +26,7 @@ static void free_address_is_asked_for_three_times(void **state)
 	count = 0;
 	for (size_t n; (n = await_question(wire6, SIX, f, clock_now())) > 0; count++) {
 		assert_int_equal(n, ND_AT + ND_BYTES);
-		assert_memory_equal(f, "\x33\x33\xff\0\0\5\x02\0\0\0\0\5\x86\xdd\x60\0\0\0\0\x18\x3a\xff", 22);
+		assert_memory_equal(f, "\x33\x33\xff\xc5\0\5\x02\0\0\0\0\5\x86\xdd\x60\0\0\0\0\x18\x3a\xff", 22);
 		assert_memory_equal(f + 22, nobody, 16);
 		assert_memory_equal(f + 38, group.bytes, 16);
 		assert_int_equal(icmp_sum(f + ETH_HLEN, ND_BYTES), 0);
@@ -213,6 +213,29 @@ static void lost_carrier_is_no_answer(void **state)
 	waitpid(child, NULL, 0);
 }
 
+static void set_link_down(const void *arg)
+{
+	const struct lab *lab = arg;
+	cleanup_close int wire = listen_on_wire();
+	uint8_t bytes[2048];
+
+	await_question(wire, FOUR, bytes, clock_now() + PATIENCE);
+	shell_in_pod(lab, "ip link set net1 down");
+}
+
+static void link_that_is_set_down_is_no_answer(void **state)
+{
+	struct probe_link link = bare(*state, "net1", 5);
+	const struct ip_addr four = address(FOUR);
+	cleanup_error struct error e = {0};
+	struct probe_answer answer;
+	pid_t child = rival_start(set_link_down, *state);
+
+	assert_int_equal(probe_ask(&link, &four, 1, clock_now() + SECONDS, &answer, &e), -ETIMEDOUT);
+	assert_int_equal(e.code, ERROR_TRY_AGAIN);
+	waitpid(child, NULL, 0);
+}
+
 static void deadline_before_the_last_question_is_no_answer(void **state)
 {
 	struct probe_link link = bare(*state, "net1", 5);
@@ -285,6 +308,7 @@ int main(void)
 		IN_LAB(without_carrier_nobody_can_be_asked),
 		IN_LAB(carrier_is_waited_for),
 		IN_LAB(lost_carrier_is_no_answer),
+		IN_LAB(link_that_is_set_down_is_no_answer),
 		IN_LAB(deadline_before_the_last_question_is_no_answer),
 		IN_LAB(link_that_is_gone_is_an_error),
 		IN_LAB(neighbours_learn_from_an_announcement),
