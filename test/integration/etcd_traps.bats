@@ -198,7 +198,8 @@ leaderless()
 	etcd_kill 3
 	TIME=2500
 	probe
-	says 11 '192.168.122.11:2379.*; .*192.168.122.1[23]:2379: connection refused'
+	says 11 '192.168.122.11:2379'
+	says 11 '192.168.122.12:2379: connection refused.*192.168.122.13:2379: connection refused|192.168.122.13:2379: connection refused.*192.168.122.12:2379: connection refused'
 	TIME=8000
 	ETCD_WAIT=0 etcd_start 2
 	probe
