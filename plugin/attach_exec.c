@@ -50,7 +50,7 @@ static int plan_exec(struct attachment *a, const struct request *request, const 
 	p = a->private;
 	if (!addressing_is_own(a->conf))
 		return 0;
-	return addressing_read(a->conf, a->path, config->runtime_config, &p->addressing, e);
+	return addressing_read(a->conf, a->path, config, &p->addressing, e);
 }
 
 static int offer_exec(struct attachment *a, const struct annotations *annotations, const struct ip_addr *addr,

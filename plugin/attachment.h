@@ -72,6 +72,9 @@ struct attachment_ops {
 	 * must say before the start. */
 	int (*inspect)(struct attachment *a, struct run *run, struct error *e);
 
+	/** Fills what `made` must say of a claim before it is made; the addresses are placed. NULL: nothing. */
+	int (*prepare)(struct attachment *a, struct run *run, struct error *e);
+
 	/** Makes what does not depend on other attachments; may leave programs running for finish. */
 	int (*start)(struct attachment *a, struct run *run, struct error *e);
 

@@ -150,7 +150,8 @@ static int plan_file(const char *path, const struct options *options, FILE *out,
 	};
 
 	if (request_check(&request, e) < 0 || config_read(conf, false, &config, e) < 0 ||
-		plan_build(&plan, &request, &config, e) < 0)
+		plan_build(&plan, &request, &config, e) < 0 ||
+		plan_place(&plan, &request, &config, json_get(config.runtime_config, ANNOTATIONS_CAPABILITY), e) < 0)
 		return 1;
 
 	cleanup_json cJSON *described = plan_describe(&plan);

@@ -66,6 +66,17 @@ static bool is_ipam(const char *name, const struct request *request)
 	return type && !chain_is_own_type(type) && addressing_is_own(request->conf);
 }
 
+static int answer(const struct request *request, bool ipam, const cJSON *result, struct error *e)
+{
+	if (e->err)
+		return print_error(e, request->version);
+	if (!result || print_json(result) == 0)
+		return 0;
+	/* Nobody has heard of what was made: it goes again. */
+	(ipam ? ipam_del : verb_del)(request, e);
+	return 1;
+}
+
 static int serve(const char *name)
 {
 	cleanup_request struct request request = {0};
@@ -95,13 +106,11 @@ static int serve(const char *name)
 		break;
 	}
 	trace_step("done");
-	if (e.err)
-		return print_error(&e, request.version);
-	if (!result || print_json(result) == 0)
-		return 0;
-	/* Nobody has heard of what was made: it goes again. */
-	(ipam ? ipam_del : verb_del)(&request, &e);
-	return 1;
+
+	int status = answer(&request, ipam, result, &e);
+
+	verb_afterwards(&request);
+	return status;
 }
 
 static int serve_person(int argc, char *argv[])

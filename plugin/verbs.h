@@ -17,6 +17,10 @@ int verb_del(const struct request *request, struct error *e);
 /** Compares what is recorded with the kernel and the store, and forwards to the delegates. */
 int verb_check(const struct request *request, struct error *e);
 
+/** What can wait until the answer is printed: releases that an earlier call could not send. Whatever comes of it is no
+ * concern of the request. */
+void verb_afterwards(const struct request *request);
+
 /**
  * ADD of lamina as the stand-alone IPAM plugin `kube-ipam`: claims addresses for somebody else's interface. A repeated
  * one gets the same answer. *ret is owned by the caller.
