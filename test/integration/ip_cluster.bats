@@ -281,6 +281,26 @@ value_of()
 	kube_put_node node-2
 }
 
+@test "ip gc leaves a pod alone that starts while it looks: addresses are read before pods" {
+	local certs=$KUBE_DIR/certs job
+	kube_taint node-2 node.kubernetes.io/out-of-service
+	silence node-2
+	proxy_up api 192.168.122.11:7443 192.168.122.10:6443 --cert "$certs/server.pem" --key "$certs/server-key.pem" --server-ca "$certs/ca.pem"
+	kube_kubeconfig lamina | sed 's|192.168.122.10:6443|192.168.122.11:7443|' | node_exec sh -c 'cat >/run/proxy.kubeconfig'
+	cluster_conf '.delegates[1].ipam.kubeConfig = "/run/proxy.kubeconfig"' | node_exec sh -c 'cat >/run/proxy.conf'
+	# What the API server says is of now, and arrives when the new pod is up.
+	proxy_set match '/api/v1/pods'
+	proxy_set fault 'delay-reply 3'
+	lamina ip gc --conf /run/proxy.conf >"$BATS_TEST_TMPDIR/gc" 3>&- &
+	job=$!
+	proxy_await 1 answer
+	start 2 new 10.188.0.212
+	wait "$job"
+	proxy_down api
+	assert_equal "$(<"$BATS_TEST_TMPDIR/gc")" ''
+	lamina ip show 10.188.0.212 --json | jq -e '.[0].pod == "new"'
+}
+
 @test "ip export gives this node's dynamic addresses back to kube-ipam, and nothing else" {
 	local address
 	start 1 web-1
