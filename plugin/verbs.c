@@ -343,14 +343,14 @@ int verb_check(const struct request *request, struct error *e)
 	return 0;
 }
 
-void verb_afterwards(const struct request *request)
+void verb_afterwards(const struct request *request, time_t began)
 {
 	cleanup_config struct config config = {0};
 	cleanup_run struct run run = {.netns_fd = -1};
 	cleanup_error struct error e = {0};
 
 	config_read_folders(request->conf, &config);
-	if (!lease_outbox_waits(&config, request->container_id))
+	if (!lease_outbox_waits(&config, began))
 		return;
 	if (run_open(&run, request, &config, AFTERWARDS_SECONDS, &e) < 0 || lease_drain_outbox(&run, NULL, &e) < 0)
 		log_write(LOG_WARNING, "queued releases wait on: %s", e.message);
