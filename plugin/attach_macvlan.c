@@ -350,6 +350,31 @@ static int check_macvlan(struct attachment *a, struct run *run, struct error *e)
 	return p->addressing.kind == ADDRESSING_EXEC ? check_ipam(a, run, e) : 0;
 }
 
+static int status_macvlan(struct attachment *a, struct run *run, struct error *e)
+{
+	struct macvlan_private *p = a->private;
+	cleanup_free char *plugin = NULL;
+
+	if (!p->link_in_container && macvlan_find_master(a, run, e) < 0)
+		return e->err;
+	if (p->addressing.kind != ADDRESSING_EXEC)
+		return 0;
+	if (call_find(p->addressing.type, run->path, &plugin, e) < 0)
+		return error_wrap(e, "%s.type", p->addressing.path);
+	p->params = run_call(run, "STATUS", "");
+	return chain_status_ipam(p->chain, p->addressing.type, &p->params, run->call_deadline, e);
+}
+
+static int gc_macvlan(struct attachment *a, struct run *run, const cJSON *valid, struct error *e)
+{
+	struct macvlan_private *p = a->private;
+
+	if (p->addressing.kind != ADDRESSING_EXEC)
+		return 0;
+	p->params = run_call(run, "GC", "");
+	return chain_gc_ipam(p->chain, p->addressing.type, &p->params, valid, run->call_deadline, e);
+}
+
 static void describe_macvlan(const struct attachment *a, cJSON *out)
 {
 	const struct macvlan_private *p = a->private;
@@ -387,6 +412,8 @@ const struct attachment_ops attach_macvlan = {
 	.del_start = del_start_macvlan,
 	.del_finish = del_finish_macvlan,
 	.check = check_macvlan,
+	.status = status_macvlan,
+	.gc = gc_macvlan,
 	.describe = describe_macvlan,
 	.free = free_macvlan,
 };

@@ -94,6 +94,15 @@ struct attachment_ops {
 	/** Compares kernel, store and what was recorded; calls CHECK of other programs. */
 	int (*check)(struct attachment *a, struct run *run, struct error *e);
 
+	/** Whether this node could make one now, by what lies on it alone; forwards STATUS. Planned before, nothing
+	 * else.
+	 */
+	int (*status)(struct attachment *a, struct run *run, struct error *e);
+
+	/** Forwards GC: valid ([{containerID, ifname}], in this attachment's interface names) is what stays. Planned
+	 * before, nothing else. */
+	int (*gc)(struct attachment *a, struct run *run, const cJSON *valid, struct error *e);
+
 	/** Adds the kind's own members to the plan that people read. */
 	void (*describe)(const struct attachment *a, cJSON *out);
 

@@ -2,6 +2,7 @@
 
 #include "plugin/base/file.h"
 #include "plugin/cli_conf.h"
+#include "plugin/cli_gc.h"
 #include "plugin/cli_ip.h"
 #include "plugin/plan.h"
 
@@ -31,9 +32,12 @@ static const char help[] =
 	"                      its first node is switched, every running pod's kube-ipam.ip\n"
 	"  lamina ip export [--dry-run]\n"
 	"                      give this node's dynamic addresses back to kube-ipam (etcd)\n"
+	"  lamina gc [--dry-run] [--json]\n"
+	"                      collect what pods that are gone have left on this node: of an earlier boot, or gone\n"
+	"                      in two runs at least five minutes apart; send queued releases\n"
 	"  lamina --version, lamina --help\n"
 	"\n"
-	"  --conf FILE         for ip: the configuration that says where the addresses are kept; without it the\n"
+	"  --conf FILE         for ip and gc: the configuration that says where addresses are kept; without it the\n"
 	"                      first one of lamina or multus in /etc/cni/net.d\n"
 	"  --json              for programs\n"
 	"\n"
@@ -260,6 +264,12 @@ static int dispatch(struct options *options, FILE *out, struct error *e)
 	}
 	if (strcmp(command, "ip") == 0)
 		return run_ip(options, out, e);
+	if (strcmp(command, "gc") == 0) {
+		const struct cli_gc_options gc = {
+			.conf = options->ip.conf, .json = options->json, .dry_run = options->ip.dry_run};
+
+		return options->count == 1 ? cli_gc(&gc, out, e) : wrong_call(e, "gc wants no argument");
+	}
 	return wrong_call(e, "unknown command");
 }
 

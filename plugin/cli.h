@@ -1,4 +1,4 @@
-/* The command line for people: lamina --help, plan, ip. */
+/* The command line for people: lamina --help, plan, ip, gc. */
 #pragma once
 
 #include "plugin/base/error.h"

@@ -104,14 +104,19 @@ static int serve(const char *name)
 	case VERB_VERSION:
 		return print_versions(request.version);
 	case VERB_GC:
+		(ipam ? ipam_gc : verb_gc)(&request, &e);
+		break;
 	case VERB_STATUS:
+		(ipam ? ipam_status : verb_status)(&request, &e);
 		break;
 	}
 	trace_step("done");
 
 	int status = answer(&request, ipam, result, &e);
 
-	verb_afterwards(&request, began);
+	/* STATUS asks nobody, and GC has sent what is queued. */
+	if (request.verb != VERB_STATUS && request.verb != VERB_GC)
+		verb_afterwards(&request, began);
 	return status;
 }
 

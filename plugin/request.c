@@ -89,6 +89,11 @@ static bool is_own_file(const char *container_id)
 	return false;
 }
 
+bool request_is_container(const char *text)
+{
+	return request_is_name(text) && !is_own_file(text) && strlen(text) <= 200;
+}
+
 static int read_environment(struct request *request, struct error *e)
 {
 	cleanup_free char *missing = NULL;

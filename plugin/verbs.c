@@ -278,6 +278,26 @@ static void mark_going(const struct record *record, const struct run *run)
 		state_mark_going(run, &ignored);
 }
 
+int verb_take_down(struct run *run, struct record *record, struct error *e)
+{
+	if (await_killed(run->request, record, run, e) < 0 || enter_recorded(run, record, e) < 0)
+		return e->err;
+	mark_going(record, run);
+	trace_step("loaded");
+
+	cleanup_free bool *done = allocate(record->plan.count, sizeof(*done));
+	cleanup_error struct error strike = {0};
+
+	plan_unmake(&record->plan, run, done, e);
+	fault_point("unmade");
+	/* The same holds for a delegate whose program is not there, and of which nothing is recorded. */
+	if (record->assumed && e->err == -ENOENT && e->code == ERROR_CONFIG)
+		error_clear(e);
+	state_strike(&record->plan, done, run, &strike);
+	error_keep_first(e, &strike);
+	return e->err;
+}
+
 int verb_del(const struct request *request, struct error *e)
 {
 	cleanup_config struct config config = {0};
@@ -289,22 +309,7 @@ int verb_del(const struct request *request, struct error *e)
 	if (run_open(&run, request, &config, share(&config, DEL_SHARE), e) < 0)
 		return e->err;
 	process_adopt_orphans();
-	if (await_killed(request, &record, &run, e) < 0 || enter_recorded(&run, &record, e) < 0)
-		return e->err;
-	mark_going(&record, &run);
-	trace_step("loaded");
-
-	cleanup_free bool *done = allocate(record.plan.count, sizeof(*done));
-	cleanup_error struct error strike = {0};
-
-	plan_unmake(&record.plan, &run, done, e);
-	fault_point("unmade");
-	/* The same holds for a delegate whose program is not there, and of which nothing is recorded. */
-	if (record.assumed && e->err == -ENOENT && e->code == ERROR_CONFIG)
-		error_clear(e);
-	state_strike(&record.plan, done, &run, &strike);
-	error_keep_first(e, &strike);
-	return e->err;
+	return verb_take_down(&run, &record, e);
 }
 
 int verb_check(const struct request *request, struct error *e)

@@ -80,9 +80,11 @@ static int claim(struct ipam_run *ipam, struct made *made, struct error *e)
 	const struct request *request = ipam->run.request;
 	struct lease_request lease = addressing_lease(&ipam->addressing, request->network, request->ifname);
 
-	if (lease_prepare(&lease, &ipam->run, made, e) < 0 || lease_file_write(made, false, &ipam->run, e) < 0)
+	if (lease_prepare(&lease, &ipam->run, made, e) < 0 ||
+		lease_file_write(made, lease.config->etcd, false, &ipam->run, e) < 0)
 		return e->err;
-	if (lease_claim(&lease, &ipam->run, made, e) < 0 || lease_file_write(made, true, &ipam->run, e) < 0) {
+	if (lease_claim(&lease, &ipam->run, made, e) < 0 ||
+		lease_file_write(made, lease.config->etcd, true, &ipam->run, e) < 0) {
 		release(ipam, made);
 		return e->err;
 	}
@@ -183,4 +185,11 @@ int ipam_check(const struct request *request, struct error *e)
 		return error_set(e, -ENOENT, ERROR_IO, "interface %s of container %s has no recorded address",
 			request->ifname, request->container_id);
 	return lease_check(ipam.addressing.config->etcd, request->ifname, &ipam.run, &made, e);
+}
+
+int ipam_status(const struct request *request, struct error *e)
+{
+	cleanup_ipam_run struct ipam_run ipam = {.run.netns_fd = -1};
+
+	return config_read(request->conf, true, &ipam.config, e) < 0 ? e->err : read_addressing(request, &ipam, e);
 }
