@@ -4,6 +4,7 @@
 #include "delegate/result.h"
 #include "plugin/base/fault.h"
 #include "plugin/base/log.h"
+#include "plugin/import.h"
 #include "plugin/lease_outbox.h"
 #include "plugin/pod.h"
 #include "plugin/results.h"
@@ -142,7 +143,7 @@ int verb_add(const struct request *request, cJSON **ret, struct error *e)
 	trace_step("planned");
 	if (refuse_recorded(request, &config, e) < 0 || run_open(&run, request, &config, config.timeout, e) < 0 ||
 		run_enter(&run, request->netns, e) < 0 || pod_ask(&pod, &run, e) < 0 ||
-		plan_inspect(&plan, &run, e) < 0)
+		plan_inspect(&plan, &run, e) < 0 || (plan_claims(&plan) && import_once(&run, e) < 0))
 		return e->err;
 	trace_step("inspected");
 	process_adopt_orphans();
