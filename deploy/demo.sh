@@ -295,7 +295,7 @@ no_claims()
 only_holds()
 {
 	local keys
-	keys=$(etcd_dump | jq -r 'keys[] | select(test("/fixed/") | not)')
+	keys=$(etcd_dump | jq -r 'keys[] | select(test("/(fixed|domain)/") | not)')
 	[[ -z $keys ]] || { echo "$keys" && return 1; }
 }
 

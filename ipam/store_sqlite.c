@@ -142,54 +142,11 @@ static int store_release(struct store *store, const struct store_release *what, 
 	return finish(self, r, e);
 }
 
-/* Who has the entry's address now: 1 and the domain, or 0 when nobody has. */
-static int find_claim(struct sqlite_store *store, const struct store_entry *entry, char **ret_domain, struct error *e)
-{
-	cleanup_statement struct sqlite3_stmt *found = NULL;
-	int r = db_query(store->claims, &found, e, "SELECT domain, value FROM claim WHERE addr = ?1 AND network = ?2",
-		"at", &entry->addr, entry->network);
-
-	if (r >= 0)
-		r = db_step(store->claims, found, e);
-	if (r <= 0)
-		return r;
-
-	cleanup_free char *value = db_text(found, 1);
-
-	if (!entry->value || !value || strcmp(value, entry->value) != 0)
-		return error_set(e, -ESTALE, ERROR_TRY_AGAIN,
-			"%s has another holder by now: look again before you release it", ip_text(&entry->addr).s);
-	*ret_domain = db_text(found, 0);
-	return 1;
-}
-
-static int forget(struct sqlite_store *store, const struct store_entry *entry, struct error *e)
-{
-	cleanup_free char *domain = NULL;
-	int claimed = find_claim(store, entry, &domain, e);
-	int r = claimed < 0 ? claimed : sqlite_store_holds(store, false, e);
-
-	/* The hold goes first: a claim without hold ends with its pod, a hold without claim needs a person. */
-	if (r >= 0 && store->holds)
-		r = db_run(store->holds, e,
-			"DELETE FROM hold WHERE addr = ?1 AND (network = ?2 OR domain = ?3) AND (?4 IS NULL OR ns = "
-			"?4)",
-			"attt", &entry->addr, entry->network, domain, entry->hold);
-	if (r < 0 || !claimed)
-		return r;
-	r = db_run(store->claims, e, "INSERT OR REPLACE INTO released(addr, domain, at) VALUES (?1, ?2, ?3)", "ati",
-		&entry->addr, domain, clock_now());
-	if (r >= 0)
-		r = db_run(store->claims, e, "DELETE FROM claim WHERE addr = ?1 AND network = ?2", "at", &entry->addr,
-			entry->network);
-	return r;
-}
-
 static int store_forget(struct store *store, const struct store_entry *entry, struct error *e)
 {
 	int r = begin(of(store), e);
 
-	return r < 0 ? r : finish(of(store), forget(of(store), entry, e), e);
+	return r < 0 ? r : finish(of(store), sqlite_store_forget(of(store), entry, e), e);
 }
 
 static int store_list(struct store *store, const char *network, const struct ip_addr *addr, struct store_entry **ret,
@@ -200,19 +157,27 @@ static int store_list(struct store *store, const char *network, const struct ip_
 	return sqlite_store_entries(of(store), &filter, ret, ret_count, e);
 }
 
-/* To be done. */
 static int store_reserve(struct store *store, const struct store_entry *entry, const char *domain, const char *ns,
 	struct store_reply *ret, struct error *e)
 {
-	(void)store, (void)entry, (void)domain, (void)ns, (void)ret;
-	return error_set(e, -ENOSYS, ERROR_INTERNAL, "reserve is missing");
+	cleanup_reply struct store_reply reply = {0};
+	int r = begin(of(store), e);
+
+	if (r < 0)
+		return r;
+	r = sqlite_store_reserve(of(store), entry, domain, ns, &reply, e);
+	db_rollback(of(store)->claims);
+	if (r < 0)
+		return r;
+	*ret = reply;
+	reply = (struct store_reply){0};
+	return 0;
 }
 
 static int store_attachments(
 	struct store *store, const char *network, struct store_attachment **ret, size_t *ret_count, struct error *e)
 {
-	(void)store, (void)network, (void)ret, (void)ret_count;
-	return error_set(e, -ENOSYS, ERROR_INTERNAL, "attachments is missing");
+	return sqlite_store_attachments(of(store), network, ret, ret_count, e);
 }
 
 /* A transaction leaves nothing half done. */

@@ -92,10 +92,15 @@ static int insert_claim(
 		request->sandbox, addr);
 }
 
-/* A free address that is kept for the pod's own namespace is no hindrance. */
+static bool same_text(const char *a, const char *b)
+{
+	return a && b && strcmp(a, b) == 0;
+}
+
+/* A free address that is kept for the pod's own namespace, or reserved for it, is no hindrance. */
 static bool is_own_hold(const struct store_request *request, const struct store_entry *entry)
 {
-	return !entry->value && request->ns && entry->hold && strcmp(entry->hold, request->ns) == 0;
+	return !entry->value && (same_text(entry->hold, request->ns) || same_text(entry->hold, request->reservation));
 }
 
 /* Appends who stands in the way of one address. */
@@ -144,7 +149,7 @@ static int find_holders(
 	return r;
 }
 
-/* 1 when the address is kept in this domain: by the same namespace, since find_holders found no other. */
+/* 1 when the address is kept in this domain: for this pod, since find_holders found no other. */
 static int is_held(
 	struct sqlite_store *store, const struct store_request *request, const struct ip_addr *addr, struct error *e)
 {

@@ -1,4 +1,5 @@
-/* The two halves of the SQLite store: claims decide in store_sqlite_claim.c, all else is in store_sqlite.c. */
+/* The parts of the SQLite store: claims decide in store_sqlite_claim.c, what people change is in store_sqlite_keep.c,
+ * all else is in store_sqlite.c. */
 #pragma once
 
 #include "ipam/store.h"
@@ -22,7 +23,7 @@ int sqlite_store_holds(struct sqlite_store *store, bool create, struct error *e)
 /** Commits the claims; the tests' fault points stand around it. */
 int sqlite_store_commit(struct sqlite_store *store, struct error *e);
 
-/** Which entries: those of this network or this domain (network NULL: all), at this address (NULL: at any). */
+/** Which entries: those of this network or this domain (both NULL: all), at this address (NULL: at any). */
 struct entry_filter {
 	const char *network, *domain;
 	const struct ip_addr *addr;
@@ -35,3 +36,14 @@ int sqlite_store_entries(struct sqlite_store *store, const struct entry_filter *
 /** Claims inside the transaction that the caller began and commits when the answer is STORE_GRANTED. */
 int sqlite_store_claim(
 	struct sqlite_store *store, const struct store_request *request, struct store_reply *ret, struct error *e);
+
+/** Forgets inside the transaction that the caller began and commits. */
+int sqlite_store_forget(struct sqlite_store *store, const struct store_entry *entry, struct error *e);
+
+/** Reserves while the caller has the claims' write lock; changes no claim. */
+int sqlite_store_reserve(struct sqlite_store *store, const struct store_entry *entry, const char *domain,
+	const char *ns, struct store_reply *ret, struct error *e);
+
+/** store_ops.attachments */
+int sqlite_store_attachments(struct sqlite_store *store, const char *network, struct store_attachment **ret,
+	size_t *ret_count, struct error *e);

@@ -33,9 +33,9 @@ static int query_rows(struct database *db, const char *select, const struct entr
 	} filters[] = {
 		{"", ""},
 		{" WHERE domain = ?1 OR network = ?2", "tt"},
-		{" WHERE (domain = ?1 OR network = ?2) AND addr = ?3", "tta"},
+		{" WHERE (domain = ?1 OR network = ?2 OR ?2 IS NULL) AND addr = ?3", "tta"},
 	};
-	size_t which = !filter->network ? 0 : !filter->addr ? 1 : 2;
+	size_t which = filter->addr ? 2 : filter->network ? 1 : 0;
 	cleanup_free char *sql = format_text("%s%s", select, filters[which].where);
 
 	return db_query(db, ret, e, sql, filters[which].types, filter->domain, filter->network, filter->addr);
@@ -160,5 +160,52 @@ int sqlite_store_entries(struct sqlite_store *store, const struct entry_filter *
 	*ret = list.entries;
 	*ret_count = list.count;
 	list = (struct entries){0};
+	return 0;
+}
+
+static int add_attachment(struct sqlite_store *store, struct sqlite3_stmt *row, struct store_attachment **list,
+	size_t *count, struct error *e)
+{
+	cleanup_free char *network = db_text(row, 0), *cid = db_text(row, 1), *ifname = db_text(row, 2);
+	struct store_attachment *last = *count ? &(*list)[*count - 1] : NULL;
+
+	if (!network || !cid || !ifname)
+		return db_damaged(store->claims, e, "a claim has no container");
+	if (!last || strcmp(last->network, network) != 0 || strcmp(last->cid, cid) != 0 ||
+		strcmp(last->ifname, ifname) != 0) {
+		*list = reallocate(*list, *count + 1, sizeof(**list));
+		last = &(*list)[(*count)++];
+		*last = (struct store_attachment){
+			.network = steal_ptr(network),
+			.cid = steal_ptr(cid),
+			.ifname = steal_ptr(ifname),
+			.value = db_text(row, 3),
+		};
+	}
+	last->addrs = reallocate(last->addrs, last->addr_count + 1, sizeof(*last->addrs));
+	return db_addr(store->claims, row, 4, &last->addrs[last->addr_count++], e);
+}
+
+int sqlite_store_attachments(struct sqlite_store *store, const char *network, struct store_attachment **ret,
+	size_t *ret_count, struct error *e)
+{
+	cleanup_statement struct sqlite3_stmt *rows = NULL;
+	struct store_attachment *list = NULL;
+	size_t count = 0;
+	int r = 0;
+
+	if (store->claims)
+		r = db_query(store->claims, &rows, e,
+			"SELECT network, cid, ifname, value, addr FROM claim WHERE ?1 IS NULL OR network = ?1"
+			" ORDER BY network, cid, ifname, id",
+			"t", network);
+	while (rows && r >= 0 && (r = db_step(store->claims, rows, e)) > 0)
+		r = add_attachment(store, rows, &list, &count, e);
+	if (r < 0) {
+		store_attachments_free(list, count);
+		return r;
+	}
+	*ret = list;
+	*ret_count = count;
 	return 0;
 }

@@ -22,12 +22,20 @@ struct macvlan_private {
 /** The table of its own default route; 0 for the default network, whose routes are the main table's. */
 uint32_t macvlan_own_table(const struct attachment *a);
 
-/** The attachment's ops of these names (attachment.h). */
+/** The attachment's op `serves` (attachment.h). */
 bool macvlan_serves(const cJSON *conf);
+
+/** The op `plan`. */
 int macvlan_plan(struct attachment *a, const struct request *request, const struct config *config, struct error *e);
+
+/** The op `offer`. */
 int macvlan_offer(struct attachment *a, const struct annotations *annotations, const struct ip_addr *addr,
 	const char *source, bool *ret, struct error *e);
+
+/** The op `inspect`. */
 int macvlan_inspect(struct attachment *a, struct run *run, struct error *e);
+
+/** The op `prepare`. */
 int macvlan_prepare(struct attachment *a, struct run *run, struct error *e);
 
 /** Finds the master, on the node or in the pod, and looks whether it can carry the link: ERROR_CONFIG, or

@@ -142,10 +142,7 @@ int lease_open_store(struct run *run, struct error *e)
 /* An ADD may wait for a cluster; nothing else may let a pod hang: what is not done then is done later. */
 static int64_t remote_deadline(const struct run *run)
 {
-	const int64_t seconds = run->request->verb == VERB_ADD && !run->going_back ? ADD_SECONDS : OTHER_SECONDS;
-	const int64_t deadline = clock_now() + seconds * SECONDS;
-
-	return deadline < run->deadline ? deadline : run->deadline;
+	return run_within(run, run->request->verb == VERB_ADD && !run->going_back ? ADD_SECONDS : OTHER_SECONDS);
 }
 
 static int open_remote(struct run *run, const char *key, const struct etcd_config *etcd, struct error *e)

@@ -343,6 +343,8 @@ int plan_unmake(struct plan *plan, struct run *run, bool *done, struct error *e)
 	find_links(plan, run, failed, e);
 	delete_links(run, e);
 	trace_step("links deleted");
+	/* Too late to fail: what is deleted is deleted. */
+	fault_point("links_deleted");
 	for (size_t i = plan->count; i-- > 0;) {
 		struct attachment *a = plan->attachments[i];
 		cleanup_error struct error now = {0};

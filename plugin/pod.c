@@ -5,9 +5,7 @@
 #include <errno.h>
 #include <string.h>
 
-/* How long the API server is waited for; how long for a pod that it does not know yet, and how often it is asked then.
- */
-#define API_SECONDS 20
+/* How long a pod is waited for that the API server does not know yet, and how often it is asked then. */
 #define PATIENCE (4 * SECONDS)
 #define PAUSE (SECONDS / 5)
 
@@ -42,11 +40,9 @@ static int start(struct pod *pod, struct run *run, bool latest, struct error *e)
 {
 	const struct request_args *args = &run->request->pod;
 	struct kube *kube = NULL;
-	int64_t deadline = clock_now() + API_SECONDS * SECONDS;
 
 	if (run_kube(run, &kube, e) < 0)
 		return e->err;
-	kube_set_deadline(kube, deadline < run->deadline ? deadline : run->deadline);
 	return kube_pod_start(kube, args->ns ? args->ns : "default", args->pod, latest, &pod->call, e);
 }
 

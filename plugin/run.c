@@ -7,6 +7,9 @@
 #include <limits.h>
 #include <string.h>
 
+/* How long the API server is waited for. */
+#define API_SECONDS 20
+
 /* Kubernetes allows a node 253. */
 #define NODE_MAX 253
 
@@ -94,6 +97,13 @@ void run_name_node(struct run *run, const char *name)
 		log_write(LOG_WARNING, "%s", ignored.message);
 }
 
+int64_t run_within(const struct run *run, int64_t seconds)
+{
+	const int64_t deadline = clock_now() + seconds * SECONDS;
+
+	return deadline < run->deadline ? deadline : run->deadline;
+}
+
 int run_http(struct run *run, struct http **ret, struct error *e)
 {
 	if (!run->http && http_open(&run->http, e) < 0)
@@ -110,7 +120,7 @@ int run_kube(struct run *run, struct kube **ret, struct error *e)
 	if (run->kube || !run->config->kube_config)
 		return 0;
 	if (kubeconfig_read(run->config->kube_config, &run->kubeconfig, e) < 0 || run_http(run, &http, e) < 0 ||
-		kube_open(run->kubeconfig, http, run->deadline, &run->kube, e) < 0)
+		kube_open(run->kubeconfig, http, run_within(run, API_SECONDS), &run->kube, e) < 0)
 		return e->err;
 	*ret = run->kube;
 	return 0;

@@ -71,6 +71,9 @@ void run_name_node(struct run *run, const char *name);
 /** Closes all stores: they are opened again with the deadline of then. */
 void run_close_stores(struct run *run);
 
+/** The deadline of something that may take that long, within the run's. */
+int64_t run_within(const struct run *run, int64_t seconds);
+
 /** Sets new deadlines, counted from now: a rollback has its own. */
 void run_extend(struct run *run, int64_t seconds);
 

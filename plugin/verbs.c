@@ -298,6 +298,7 @@ int verb_del(const struct request *request, struct error *e)
 	cleanup_error struct error strike = {0};
 
 	plan_unmake(&record.plan, &run, done, e);
+	fault_point("unmade");
 	/* The same holds for a delegate whose program is not there, and of which nothing is recorded. */
 	if (record.assumed && e->err == -ENOENT && e->code == ERROR_CONFIG)
 		error_clear(e);

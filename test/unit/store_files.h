@@ -67,7 +67,8 @@ static inline int setup(void **state)
 	if (!folder)
 		folder = mkdtemp(on_disk);
 
-	*fixture = (struct store_fixture){.open = open_sqlite, .folder = copy_text(folder)};
+	*fixture = (struct store_fixture){
+		.open = open_sqlite, .folder = copy_text(folder), .rotates = true, .sandboxes = true};
 	*state = fixture;
 	return setup_again(fixture);
 }

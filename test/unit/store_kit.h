@@ -1,6 +1,7 @@
 /* What the tests of the stores share: a store to try, requests, and short ways to claim and to look. */
 #pragma once
 
+#include "ipam/range.h"
 #include "ipam/store.h"
 #include "plugin/base/log.h"
 
@@ -24,6 +25,8 @@ struct store_fixture {
 	/** Opens the same store once more, as another process would; fails the test when that does not work. */
 	struct store *(*open)(const struct store_fixture *fixture);
 	char *folder;
+	bool rotates;   /* dynamic addresses are given in turn */
+	bool sandboxes; /* entries show the claim's sandbox text */
 };
 
 /** Ends a child that found something wrong: cmocka's own asserts only work in the parent. */
@@ -131,6 +134,32 @@ static inline void expect_dynamic(struct store *store, const struct ipam_config 
 
 	ask(&asking, config, cid);
 	expect(store, &asking.request, answer, addr);
+}
+
+/** A dynamic claim that must be granted: its first address. */
+static inline struct ip_text take(struct store *store, const struct ipam_config *config, const char *cid)
+{
+	struct asking asking;
+
+	ask(&asking, config, cid);
+
+	cleanup_reply struct store_reply reply = claim(store, &asking.request);
+
+	assert_int_equal(reply.answer, STORE_GRANTED);
+	assert_string_equal(reply.value, asking.request.value);
+	assert_true(ipam_set_allows(&config->sets[0], &reply.addrs[0]));
+	return ip_text(&reply.addrs[0]);
+}
+
+/** A claim of just that address that keeps nothing: for tests that need to know what a dynamic claim got. */
+static inline void take_at(struct store *store, const struct ipam_config *config, const char *cid, const char *addr)
+{
+	struct asking asking;
+
+	ask(&asking, config, cid);
+	ask_fixed(&asking, addr);
+	asking.request.ns = NULL;
+	expect(store, &asking.request, STORE_GRANTED, addr);
 }
 
 /** A fixed claim in one line. */

@@ -3,6 +3,24 @@
 #include "test/unit/store_faults.h"
 #include "test/unit/store_suite.h"
 
+static void goes_on_in_rotation(void **state)
+{
+	WITH_STORE(store, state);
+	WITH_CONFIG(config, SMALL);
+
+	expect_dynamic(store, config, "a", STORE_GRANTED, "10.0.0.2");
+	expect_dynamic(store, config, "b", STORE_GRANTED, "10.0.0.3");
+	release(store, "a", NULL);
+	expect_dynamic(store, config, "c", STORE_GRANTED, "10.0.0.4");
+	expect_dynamic(store, config, "d", STORE_GRANTED, "10.0.0.5");
+	expect_dynamic(store, config, "e", STORE_GRANTED, "10.0.0.6");
+	expect_dynamic(store, config, "f", STORE_GRANTED, "10.0.0.2");
+	release(store, "d", NULL);
+	expect_dynamic(store, config, "g", STORE_GRANTED, "10.0.0.5");
+	expect_list(store, "net 10.0.0.2 by f -; net 10.0.0.3 by b -; net 10.0.0.4 by c -; net 10.0.0.5 by g -; net "
+			   "10.0.0.6 by e -");
+}
+
 static void keeps_holds_over_a_reboot(void **state)
 {
 	WITH_CONFIG(config, SMALL);
@@ -267,6 +285,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		STORE_SUITE(setup, teardown),
+		SQLITE_TEST(goes_on_in_rotation),
 		SQLITE_TEST(keeps_holds_over_a_reboot),
 		SQLITE_TEST(begins_with_seeds),
 		SQLITE_TEST(makes_its_folder),
