@@ -217,76 +217,71 @@ static void refuses_keys_and_values_that_are_none(void **state)
 }
 
 /* What answers, of both versions of the gateway, mean. */
+static const struct {
+	int status;
+	const char *body;
+	enum etcd_verdict verdict;
+	unsigned int code;
+	bool sent;
+	const char *message;
+} answers[] = {
+	{200, "{\"header\": {}}", ETCD_GOOD, 0, true, ""},
+	{200, "{}", ETCD_UNFIT, ERROR_DECODE, true, "no etcd"},
+	{200, "", ETCD_UNFIT, ERROR_DECODE, true, "no etcd"},
+	{200, "{\"header\": {", ETCD_UNFIT, ERROR_DECODE, true, "no etcd"},
+	{302, "", ETCD_UNFIT, ERROR_DECODE, false, "HTTP 302"},
+	{404, "404 page not found\n", ETCD_UNFIT, ERROR_CONFIG, false, "--enable-grpc-gateway"},
+	{404, "{\"code\":5,\"message\":\"Not Found\",\"details\":[]}", ETCD_UNFIT, ERROR_CONFIG, false, "gateway"},
+	{404, "<html>nginx</html>", ETCD_UNFIT, ERROR_DECODE, false, "HTML page"},
+	{400,
+		"CommonName of client sending a request against gateway will be ignored and not used as "
+		"expected\n",
+		ETCD_FINAL, ERROR_CONFIG, false, "without CN"},
+	{400, "Client sent an HTTP request to an HTTPS server.\n", ETCD_UNFIT, ERROR_CONFIG, false, "https://"},
+	{401, "{\"error\":\"etcdserver: invalid auth token\",\"code\":16}", ETCD_TOKEN, ERROR_CONFIG, false, "token"},
+	{400, "{\"message\":\"etcdserver: user name is empty\",\"code\":3}", ETCD_TOKEN, ERROR_CONFIG, false, "user"},
+	{403, "{\"error\":\"etcdserver: permission denied\",\"code\":7}", ETCD_FINAL, ERROR_CONFIG, false,
+		"does not permit"},
+	{429, "{\"code\":8,\"message\":\"etcdserver: mvcc: database space exceeded\"}", ETCD_FINAL, ERROR_TRY_AGAIN,
+		false, "NOSPACE"},
+	{429, "{\"error\":\"etcdserver: too many requests\",\"code\":8}", ETCD_AWAY, ERROR_TRY_AGAIN, false,
+		"too many"},
+	{503, "{\"error\":\"etcdserver: leader changed\",\"code\":14}", ETCD_AWAY, ERROR_TRY_AGAIN, true, "leader"},
+	{503, "{\"error\":\"etcdserver: no leader\",\"code\":14}", ETCD_AWAY, ERROR_TRY_AGAIN, false, "no leader"},
+	{504, "{\"message\":\"context deadline exceeded\",\"code\":4}", ETCD_AWAY, ERROR_TRY_AGAIN, true, "deadline"},
+	{500, "{\"message\":\"raft: stopped\",\"code\":2}", ETCD_AWAY, ERROR_TRY_AGAIN, true, "stopped"},
+	{502, "<html>bad gateway</html>", ETCD_AWAY, ERROR_TRY_AGAIN, true, "HTTP 502"},
+	{503,
+		"{\"message\":\"authentication handshake failed: remote error: tls: bad "
+		"certificate\",\"code\":14}",
+		ETCD_UNFIT, ERROR_CONFIG, false, "clientAuth"},
+	{400, "{\"message\":\"etcdserver: duplicate key given in txn request\",\"code\":3}", ETCD_FINAL,
+		ERROR_TRY_AGAIN, false, "duplicate key"},
+	{400, "{\"message\":\"etcdserver: authentication is not enabled\",\"code\":9}", ETCD_FINAL, ERROR_TRY_AGAIN,
+		false, "not enabled"},
+	{400, "{\"code\":\"x\",\"message\":{}}", ETCD_UNFIT, ERROR_DECODE, false, "HTTP 400"},
+	{400, "two\nlines\x1b[1m", ETCD_UNFIT, ERROR_DECODE, false, ": two"},
+};
+
 static void tells_answers_apart(void **state)
 {
-	static const struct {
-		int status;
-		const char *body;
-		enum etcd_verdict verdict;
-		unsigned int code;
-		bool sent;
-		const char *message;
-	} cases[] = {
-		{200, "{\"header\": {}}", ETCD_GOOD, 0, true, ""},
-		{200, "{}", ETCD_UNFIT, ERROR_DECODE, true, "no etcd"},
-		{200, "", ETCD_UNFIT, ERROR_DECODE, true, "no etcd"},
-		{200, "{\"header\": {", ETCD_UNFIT, ERROR_DECODE, true, "no etcd"},
-		{302, "", ETCD_UNFIT, ERROR_DECODE, false, "HTTP 302"},
-		{404, "404 page not found\n", ETCD_UNFIT, ERROR_CONFIG, false, "--enable-grpc-gateway"},
-		{404, "{\"code\":5,\"message\":\"Not Found\",\"details\":[]}", ETCD_UNFIT, ERROR_CONFIG, false,
-			"gateway"},
-		{404, "<html>nginx</html>", ETCD_UNFIT, ERROR_DECODE, false, "HTML page"},
-		{400,
-			"CommonName of client sending a request against gateway will be ignored and not used as "
-			"expected\n",
-			ETCD_FINAL, ERROR_CONFIG, false, "without CN"},
-		{400, "Client sent an HTTP request to an HTTPS server.\n", ETCD_UNFIT, ERROR_CONFIG, false, "https://"},
-		{401, "{\"error\":\"etcdserver: invalid auth token\",\"code\":16}", ETCD_TOKEN, ERROR_CONFIG, false,
-			"token"},
-		{400, "{\"message\":\"etcdserver: user name is empty\",\"code\":3}", ETCD_TOKEN, ERROR_CONFIG, false,
-			"user"},
-		{403, "{\"error\":\"etcdserver: permission denied\",\"code\":7}", ETCD_FINAL, ERROR_CONFIG, false,
-			"does not permit"},
-		{429, "{\"code\":8,\"message\":\"etcdserver: mvcc: database space exceeded\"}", ETCD_FINAL,
-			ERROR_TRY_AGAIN, false, "NOSPACE"},
-		{429, "{\"error\":\"etcdserver: too many requests\",\"code\":8}", ETCD_AWAY, ERROR_TRY_AGAIN, false,
-			"too many"},
-		{503, "{\"error\":\"etcdserver: leader changed\",\"code\":14}", ETCD_AWAY, ERROR_TRY_AGAIN, true,
-			"leader"},
-		{503, "{\"error\":\"etcdserver: no leader\",\"code\":14}", ETCD_AWAY, ERROR_TRY_AGAIN, false,
-			"no leader"},
-		{504, "{\"message\":\"context deadline exceeded\",\"code\":4}", ETCD_AWAY, ERROR_TRY_AGAIN, true,
-			"deadline"},
-		{500, "{\"message\":\"raft: stopped\",\"code\":2}", ETCD_AWAY, ERROR_TRY_AGAIN, true, "stopped"},
-		{502, "<html>bad gateway</html>", ETCD_AWAY, ERROR_TRY_AGAIN, true, "HTTP 502"},
-		{503,
-			"{\"message\":\"authentication handshake failed: remote error: tls: bad "
-			"certificate\",\"code\":14}",
-			ETCD_UNFIT, ERROR_CONFIG, false, "clientAuth"},
-		{400, "{\"message\":\"etcdserver: duplicate key given in txn request\",\"code\":3}", ETCD_FINAL,
-			ERROR_TRY_AGAIN, false, "duplicate key"},
-		{400, "{\"message\":\"etcdserver: authentication is not enabled\",\"code\":9}", ETCD_FINAL,
-			ERROR_TRY_AGAIN, false, "not enabled"},
-		{400, "{\"code\":\"x\",\"message\":{}}", ETCD_UNFIT, ERROR_DECODE, false, "HTTP 400"},
-		{400, "two\nlines\x1b[1m", ETCD_UNFIT, ERROR_DECODE, false, ": two"},
-	};
 	const struct etcd_config config = {0};
 
 	(void)state;
-	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
-		cleanup_free char *body = copy_text(cases[i].body);
+	for (size_t i = 0; i < ARRAY_SIZE(answers); i++) {
+		cleanup_free char *body = copy_text(answers[i].body);
 		struct http_reply reply = {
-			.status = cases[i].status, .sent = true, .body = body, .length = strlen(body)};
+			.status = answers[i].status, .sent = true, .body = body, .length = strlen(body)};
 		cleanup_error struct error e = {0};
 		cleanup_json cJSON *ret = NULL;
 		bool sent = false;
 		enum etcd_verdict verdict = etcd_reply_read(&config, "http://10.0.0.1:2379", &reply, &ret, &sent, &e);
 
-		if (verdict != cases[i].verdict || e.code != cases[i].code || sent != cases[i].sent ||
+		if (verdict != answers[i].verdict || e.code != answers[i].code || sent != answers[i].sent ||
 			(verdict == ETCD_GOOD) != (ret != NULL) ||
-			!strstr(e.message ? e.message : "", cases[i].message))
-			fail_msg("%d %s: verdict %d, code %u, sent %d: %s", cases[i].status, body, (int)verdict, e.code,
-				sent, e.message ? e.message : "");
+			!strstr(e.message ? e.message : "", answers[i].message))
+			fail_msg("%d %s: verdict %d, code %u, sent %d: %s", answers[i].status, body, (int)verdict,
+				e.code, sent, e.message ? e.message : "");
 		if (e.message)
 			assert_non_null(strstr(e.message, "10.0.0.1:2379"));
 	}
