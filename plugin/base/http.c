@@ -53,8 +53,11 @@ static size_t take_body(char *bytes, size_t size, size_t count, void *arg)
 		call->broken_as = HTTP_TOO_LARGE;
 		return 0;
 	}
-	/* Grown by halves: a large body comes in pieces of 16 KiB. */
-	reply->body = reallocate(reply->body, reply->length + length + 1, 1);
+	/* Doubled: a large body comes in pieces of 16 KiB. */
+	if (call->size < reply->length + length + 1) {
+		call->size = (reply->length + length) * 2 + 1;
+		reply->body = reallocate(reply->body, call->size, 1);
+	}
 	memcpy(reply->body + reply->length, bytes, length);
 	reply->length += length;
 	reply->body[reply->length] = '\0';

@@ -16,6 +16,7 @@ struct http_call {
 	char *body;
 	char *place; /* "host:port" of the URL, for people */
 	size_t max_reply, header_bytes;
+	size_t size; /* of the memory at reply.body */
 	int64_t deadline;
 	bool done;
 	bool asked_to_wait; /* there is a Retry-After */

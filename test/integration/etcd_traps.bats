@@ -193,7 +193,7 @@ nospace()
 }
 
 @test "no space: claims are refused with the way out, releases and reads go on" {
-	both nospace --members 1 --quota 2000000
+	both nospace --members 1 --quota 600000
 }
 
 leaderless()
