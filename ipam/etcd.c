@@ -34,7 +34,7 @@ struct member {
 struct etcd {
 	const struct etcd_config *config;
 	struct http *http;
-	const char *data_dir;
+	char *data_dir;
 	int64_t deadline;
 	struct http_identity identity;
 	struct member *members; /* in the order in which they are asked: the one that answered last is the first */
@@ -78,7 +78,7 @@ int etcd_open(const struct etcd_options *options, struct etcd **ret, struct erro
 
 	etcd->config = config;
 	etcd->http = options->http;
-	etcd->data_dir = options->data_dir;
+	etcd->data_dir = copy_text(options->data_dir);
 	etcd->deadline = options->deadline;
 	etcd->identity = (struct http_identity){
 		.ca_file = config->ca_file, .cert_file = config->cert_file, .key_file = config->key_file};
@@ -107,6 +107,7 @@ void etcd_free(struct etcd *etcd)
 	for (size_t i = 0; i < etcd->member_count; i++)
 		free(etcd->members[i].said);
 	free(etcd->members);
+	free(etcd->data_dir);
 	free(etcd->noted);
 	free(etcd->token);
 	free(etcd);

@@ -323,9 +323,9 @@ enum etcd_verdict etcd_reply_read(const struct etcd_config *config, const char *
 		return read_reply(answer.place, reply, ret, e);
 	read_error(&answer, reply);
 
-	cleanup_free char *said = answer.said;
 	enum etcd_verdict verdict = explain_status(&answer, e);
 
 	*ret_sent = may_be_done(&answer, verdict);
+	free(answer.said);
 	return verdict;
 }

@@ -1,8 +1,12 @@
 #!/usr/bin/env bats
 # What real etcd members say when something is wrong, and what is made of it: each trap ends in an error that names its cause.
 # test/probe/etcd_probe drives the client alone.
+# What setup, run and the lab set is used in tests and the other way round; single quotes are for jq.
+# shellcheck disable=SC2016,SC2030,SC2031,SC2034,SC2154
+bats_require_minimum_version 1.5.0
 
 load ../lab/cni
+# shellcheck source=test/lab/etcd.sh
 source "$BATS_TEST_DIRNAME/../lab/etcd.sh"
 
 PROBE=${PROBE:-$(dirname "${LAMINA:-$BATS_TEST_DIRNAME/../../build/lamina}")/test/probe/etcd_probe}
@@ -189,7 +193,7 @@ nospace()
 }
 
 @test "no space: claims are refused with the way out, releases and reads go on" {
-	both nospace --members 1 --quota 2000000
+	both nospace --members 1 --quota 600000
 }
 
 leaderless()
