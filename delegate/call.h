@@ -7,7 +7,7 @@
 
 /** The parameters of a call (CNI spec 1.1.0 section 2). Borrowed strings; NULL is sent as "". */
 struct call_params {
-	const char *command; /* ADD, DEL, CHECK */
+	const char *command; /* ADD, DEL, CHECK, STATUS, GC */
 	const char *container_id, *netns, *ifname, *args;
 	const char *path; /* CNI_PATH, our binDir in front */
 };

@@ -1,35 +1,10 @@
-#include "delegate/chain.h"
-
+#include "delegate/chain_shape.h"
 #include "delegate/result.h"
 #include "delegate/text.h"
 #include "plugin/base/log.h"
 
 #include <errno.h>
 #include <string.h>
-
-struct plugin {
-	char *type;
-	cJSON *conf;           /* as it stands in the configuration */
-	cJSON *runtime_config; /* what of ours it declares; NULL: nothing */
-};
-
-struct chain {
-	char *name;
-	char *given_version; /* what the plugins are given: "" when the configuration has none */
-	char *version;       /* what that means */
-	bool disable_check;
-	struct plugin *plugins;
-	size_t count;
-
-	/* What is under way. */
-	struct call *call;
-	struct call_params params;
-	int64_t deadline;
-	size_t at;           /* ADD: the plugin that runs */
-	size_t left;         /* DEL: plugins still to be finished; the last of them runs */
-	cJSON *previous;     /* DEL */
-	struct error failed; /* DEL: the first error */
-};
 
 struct head {
 	const char *type, *name, *version;
@@ -140,7 +115,7 @@ static const cJSON *get_exactly(const cJSON *object, const char *key)
 	return found;
 }
 
-static int pick_runtime_config(struct plugin *plugin, const char *path, const cJSON *capabilities,
+static int pick_runtime_config(struct chain_plugin *plugin, const char *path, const cJSON *capabilities,
 	const cJSON *runtime_config, struct error *e)
 {
 	const cJSON *capability;
@@ -175,7 +150,7 @@ bool chain_is_own_type(const char *type)
 	return false;
 }
 
-static int read_plugin(struct plugin *plugin, const cJSON *conf, const char *path, const struct head *head,
+static int read_plugin(struct chain_plugin *plugin, const cJSON *conf, const char *path, const struct head *head,
 	const cJSON *runtime_config, struct error *e)
 {
 	if (!head->type || !*head->type || strchr(head->type, '/'))
@@ -190,17 +165,17 @@ static int read_plugin(struct plugin *plugin, const cJSON *conf, const char *pat
 }
 
 /* libcni takes true, false, and both as strings. */
-static int read_disable_check(struct chain *chain, const cJSON *conf, const char *path, struct error *e)
+static int read_switch(const cJSON *conf, const char *path, const char *key, bool *ret, struct error *e)
 {
-	const cJSON *value = json_get(conf, "disableCheck");
-	const char *text = json_text(conf, "disableCheck");
+	const cJSON *value = json_get(conf, key);
+	const char *text = json_text(conf, key);
 
 	if (value && !cJSON_IsBool(value) && (!text || (strcmp(text, "true") != 0 && strcmp(text, "false") != 0))) {
 		cleanup_free char *shown = json_print(value);
 
-		return refuse(path, "disableCheck", ERROR_CONFIG, text ? text : shown, "it must be true or false", e);
+		return refuse(path, key, ERROR_CONFIG, text ? text : shown, "it must be true or false", e);
 	}
-	chain->disable_check = cJSON_IsTrue(value) || (text && strcmp(text, "true") == 0);
+	*ret = cJSON_IsTrue(value) || (text && strcmp(text, "true") == 0);
 	return 0;
 }
 
@@ -208,8 +183,10 @@ static int read_list(struct chain *chain, const cJSON *conf, const char *path, c
 	const cJSON *runtime_config, struct error *e)
 {
 	const cJSON *plugin;
-	int r = read_disable_check(chain, conf, path, e);
+	int r = read_switch(conf, path, "disableCheck", &chain->disable_check, e);
 
+	if (r == 0)
+		r = read_switch(conf, path, "disableGC", &chain->disable_gc, e);
 	if (r < 0)
 		return r;
 	if (!plugins->child)
@@ -301,13 +278,22 @@ int chain_find(const struct chain *chain, const char *path, struct error *e)
 	return 0;
 }
 
-char *chain_plugin_config(const struct chain *chain, size_t i, const cJSON *previous, struct error *e)
+cJSON *chain_plugin_json(const struct chain *chain, size_t i)
 {
-	const struct plugin *plugin = &chain->plugins[i];
-	cleanup_json cJSON *conf = json_copy(plugin->conf);
+	const struct chain_plugin *plugin = &chain->plugins[i];
+	cJSON *conf = json_copy(plugin->conf);
 
 	json_put_text(conf, "name", chain->name);
 	json_put_text(conf, "cniVersion", chain->given_version);
+	if (plugin->runtime_config)
+		json_put(conf, "runtimeConfig", json_copy(plugin->runtime_config));
+	return conf;
+}
+
+char *chain_plugin_config(const struct chain *chain, size_t i, const cJSON *previous, struct error *e)
+{
+	cleanup_json cJSON *conf = chain_plugin_json(chain, i);
+
 	if (previous) {
 		cJSON *converted = NULL;
 
@@ -315,8 +301,6 @@ char *chain_plugin_config(const struct chain *chain, size_t i, const cJSON *prev
 			return NULL;
 		json_put(conf, "prevResult", converted);
 	}
-	if (plugin->runtime_config)
-		json_put(conf, "runtimeConfig", json_copy(plugin->runtime_config));
 	return json_print(conf);
 }
 

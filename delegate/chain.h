@@ -65,6 +65,28 @@ int chain_check(struct chain *chain, const struct call_params *params, const cJS
 	struct error *e);
 
 /**
+ * STATUS in order; first error. Versions before 1.1.0 have no STATUS: success without a call. Each plugin has an equal
+ * share of the time left.
+ */
+int chain_status(struct chain *chain, const struct call_params *params, int64_t deadline, struct error *e);
+
+/**
+ * GC in order: valid ([{containerID, ifname}]) is what stays. Goes on past failing plugins: the first error is
+ * returned, its details name the others (error_add). Versions before 1.1.0, and a list's `disableGC` (true or "true"):
+ * success without a call. Each plugin has an equal share of the time left.
+ */
+int chain_gc(
+	struct chain *chain, const struct call_params *params, const cJSON *valid, int64_t deadline, struct error *e);
+
+/** STATUS of the IPAM plugin of a single plugin that is made here: it gets that plugin's configuration. */
+int chain_status_ipam(
+	struct chain *chain, const char *ipam, const struct call_params *params, int64_t deadline, struct error *e);
+
+/** GC of the same. */
+int chain_gc_ipam(struct chain *chain, const char *ipam, const struct call_params *params, const cJSON *valid,
+	int64_t deadline, struct error *e);
+
+/**
  * The configuration that plugin i of the chain gets on stdin: its own, with name, cniVersion, runtimeConfig (declared
  * capabilities only) and prevResult set. Owned by the caller.
  */

@@ -376,8 +376,9 @@ static bool is_ours(pid_t pid)
 	return false;
 }
 
-/* Processes vanish while we look; one that cannot be read is none of ours. */
-static bool is_stray(pid_t pid, const char *container_id)
+/* Whether it is part of an ADD or DEL of the container. Processes vanish while we look; one that cannot be read is none
+ * of ours. */
+static bool works_for(pid_t pid, const char *container_id, bool later_selves)
 {
 	cleanup_free char *path = format_text("/proc/%d/environ", (int)pid);
 	cleanup_free char *environment = NULL;
@@ -386,9 +387,28 @@ static bool is_stray(pid_t pid, const char *container_id)
 
 	return file_read(path, MAX_ENVIRONMENT, &environment, &length, &ignored) == 0 &&
 	       (environment_says(environment, length, "CNI_COMMAND", "ADD") ||
-		       (environment_says(environment, length, "CNI_COMMAND", "DEL") && !is_later_self(pid))) &&
+		       (environment_says(environment, length, "CNI_COMMAND", "DEL") &&
+			       (later_selves || !is_later_self(pid)))) &&
 	       environment_says(environment, length, "CNI_CONTAINERID", container_id) && shares_pid_namespace(pid) &&
 	       !is_ours(pid);
+}
+
+static bool is_stray(pid_t pid, const char *container_id)
+{
+	return works_for(pid, container_id, false);
+}
+
+bool process_container_works(const char *container_id)
+{
+	cleanup_dir DIR *proc = opendir("/proc");
+	bool found = false;
+
+	for (struct dirent *entry; proc && !found && (entry = readdir(proc));) {
+		pid_t pid = (pid_t)strtol(entry->d_name, NULL, 10);
+
+		found = pid > 0 && works_for(pid, container_id, true);
+	}
+	return found;
 }
 
 /* The handle is taken first: should the number be another process's by now, the handle still means the old one. Awaited

@@ -6,6 +6,7 @@
 
 #include "plugin/base/error.h"
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -57,3 +58,7 @@ void process_adopt_orphans(void);
  * -ETIMEDOUT (ERROR_TRY_AGAIN): still there 5 s after it was killed.
  */
 int process_await_container(const char *container_id, int64_t deadline, size_t *ret, struct error *e);
+
+/** Whether an ADD or DEL of that container is under way: one look at the same processes, those of a DEL that began
+ * later included. */
+bool process_container_works(const char *container_id);

@@ -10,6 +10,7 @@ struct kube;
 /** Asks nobody yet. config and http are borrowed. deadline (clock_now) bounds all calls. Freed with kube_free. */
 int kube_open(const struct kubeconfig *config, struct http *http, int64_t deadline, struct kube **ret, struct error *e);
 
+/** For the calls that follow, and for those under way that have to be repeated. */
 void kube_set_deadline(struct kube *kube, int64_t deadline);
 
 void kube_free(struct kube *kube);

@@ -2,14 +2,18 @@
 # Shows lamina at work, on one Debian 12 machine and without a cluster: the README's first command.
 #
 #   deploy/demo.sh           builds lamina, runs the demo, leaves nothing behind
-#   deploy/demo.sh --keep    leaves its node running and says how to look around
-#   deploy/demo.sh --down    ends the node that --keep left
+#   deploy/demo.sh --etcd    the same on a cluster: two nodes, three etcd members, an API server (built once: ten minutes)
+#   deploy/demo.sh --keep    leaves the node running and says how to look around; also --etcd --keep
+#   deploy/demo.sh --down    ends what --keep left
 #
-# As root. Installs missing Debian packages and builds into build/ and .cache/; everything else happens in a node that has
-# namespaces of its own (network, mounts, processes): the machine's network and its /etc, /opt, /run and /var/lib stay as they are.
+# As root. Installs missing Debian packages and builds into build/ and .cache/; everything else happens in nodes that have
+# namespaces of their own (network, mounts, processes): the machine's network and its /etc, /opt, /run and /var/lib stay as they are.
 #
-# The node runs flannel's CNI plugin with a subnet as flanneld would lease it. cnitool starts the four pods of the seed's manifests
-# as a container runtime does, with the seed's configuration.
+# A node runs flannel's CNI plugin with a subnet as flanneld would lease it. cnitool starts the four pods of the seed's manifests
+# as a container runtime does. Without a cluster it hands their annotations over, and the seed's configuration goes without etcdConfig
+# and kubeConfig. On the cluster that file is the seed's byte for byte: etcd knows who has an address, and the API server what a
+# pod's annotations are.
+# shellcheck disable=SC2016 # single quotes are for jq
 # shellcheck disable=SC2119 # functions of node.sh that take more arguments elsewhere
 set -euo pipefail
 
@@ -20,12 +24,16 @@ readonly DEMO_KEPT=$DEMO_ROOT/.cache/demo.node
 
 # shellcheck source=test/lab/install.sh
 source "$DEMO_LAB/install.sh"
-# shellcheck source=test/lab/node.sh
-source "$DEMO_LAB/node.sh"
+# shellcheck source=test/lab/cluster.bash
+source "$DEMO_LAB/cluster.bash"
 
 # The first thing that did not hold.
 FAILURE=
 KEEP=
+ETCD=
+# The number of the node that a pod runs on; on a cluster one database moves.
+declare -A NODE_OF=()
+declare -A LIFE=()
 
 heading()
 {
@@ -55,7 +63,8 @@ quietly()
 
 prepare()
 {
-	heading "building lamina, and flannel and cnitool if need be"
+	local -a parts=(cnitool flannel ${ETCD:+etcd-3.4 etcd-3.5 apiserver})
+	heading "building lamina, and ${parts[*]} if need be"
 	cd "$DEMO_ROOT"
 	mkdir -p .cache
 	FAILURE="packages are missing"
@@ -63,17 +72,51 @@ prepare()
 	FAILURE="lamina does not build"
 	[[ -e build/build.ninja ]] || quietly meson setup build
 	quietly ninja -C build lamina
-	FAILURE="flannel or cnitool do not build"
-	test/lab/parts.sh cnitool flannel
-	FAILURE="the node does not start"
-	NODE_STAY=$KEEP node_up
-	[[ -z $KEEP ]] || echo "$NODE_DIR" >"$DEMO_KEPT"
-	node_subnet_env
-	node_install build/lamina
-	seed_conf | node_conf - 10-multus.conf
-	FAILURE=
+	FAILURE="${parts[*]}: one of these does not build"
+	test/lab/parts.sh "${parts[@]}"
 	mapfile -t PODS < <(test/lab/pods.py test/lab/seed/db.yaml test/lab/seed/web.yaml | jq -c .)
 	mapfile -t NAMES < <(printf '%s\n' "${PODS[@]}" | jq -r .name)
+	FAILURE="the node does not start"
+	export LAMINA=build/lamina NODE_STAY=$KEEP
+	prepare_nodes
+	[[ -z $KEEP ]] || printf '%s\n' "$CLUSTER_NODES" >"$DEMO_KEPT"
+	FAILURE=
+}
+
+# The pods go to the nodes in turn.
+prepare_nodes()
+{
+	local pod number=0
+	if [[ -z $ETCD ]]; then
+		setup_node
+		export CLUSTER_NODES=$NODE_PID:$NODE_DIR
+		seed_conf | node_conf - 10-multus.conf
+	else
+		heading "two nodes, three etcd members and an API server start"
+		setup_cluster 2
+		setup_kube
+		etcd_ctl endpoint health
+	fi
+	for pod in "${NAMES[@]}"; do
+		NODE_OF[$pod]=$((number++ % $(nodes_count) + 1))
+	done
+}
+
+nodes_count()
+{
+	wc -w <<<"$CLUSTER_NODES"
+}
+
+# on_node_of POD CMD ...
+on_node_of()
+{
+	on "${NODE_OF[$1]}" "${@:2}"
+}
+
+# in_pod POD CMD ...
+in_pod()
+{
+	on_node_of "$1" pod_exec "$@"
 }
 
 # The pod's own entry of PODS.
@@ -85,68 +128,75 @@ pod_field()
 # What the runtime passes for a pod; a new life has a new UID and a new container.
 pod_life()
 {
-	local namespace
+	local namespace uid
 	namespace=$(pod_field "$1" .namespace)
-	echo "IgnoreUnknown=1;K8S_POD_NAMESPACE=${namespace//\"/};K8S_POD_NAME=$1;$(
-	)K8S_POD_INFRA_CONTAINER_ID=$(tr -d - </proc/sys/kernel/random/uuid);K8S_POD_UID=$(</proc/sys/kernel/random/uuid)"
+	namespace=${namespace//\"/}
+	if [[ -n $ETCD ]]; then
+		uid=$(kube_put_pod "$namespace" "$1" ".metadata.annotations = $(pod_field "$1" .annotations) |
+			.spec.nodeName = \"node-${NODE_OF[$1]}\"")
+	else
+		uid=$(</proc/sys/kernel/random/uuid)
+	fi
+	echo "IgnoreUnknown=1;K8S_POD_NAMESPACE=$namespace;K8S_POD_NAME=$1;$(
+	)K8S_POD_INFRA_CONTAINER_ID=$(tr -d - </proc/sys/kernel/random/uuid);K8S_POD_UID=$uid"
 }
-
-declare -A LIFE=()
 
 pod_cni()
 {
-	CNI_ARGS=${LIFE[$2]} CAP_ARGS=$(pod_field "$2" '{"io.kubernetes.cri.pod-annotations": .annotations}') \
-		node_cnitool "$1" multus-demo "$2"
+	local capabilities='{}'
+	[[ -n $ETCD ]] || capabilities=$(pod_field "$2" '{"io.kubernetes.cri.pod-annotations": .annotations}')
+	CNI_ARGS=${LIFE[$2]} CAP_ARGS=$capabilities on_node_of "$2" node_cnitool "$1" multus-demo "$2"
 }
 
 pod_start()
 {
-	pod_up "$1"
+	on_node_of "$1" pod_up "$1"
 	LIFE[$1]=$(pod_life "$1")
-	holds "$1 starts" pod_cni add "$1"
+	holds "$1 starts${ETCD:+ on node-${NODE_OF[$1]}}" pod_cni add "$1"
 }
 
 pod_stop()
 {
 	holds "$1 stops" pod_cni del "$1"
 	holds "$1 has no interface but lo any more" only_lo "$1"
-	pod_down "$1"
+	on_node_of "$1" pod_down "$1"
+	[[ -z $ETCD ]] || kube_delete_pod default "$1"
 }
 
 only_lo()
 {
-	[[ $(pod_exec "$1" ip -br link) == lo\ * && $(pod_exec "$1" ip -br link | wc -l) == 1 ]]
+	[[ $(in_pod "$1" ip -br link) == lo\ * && $(in_pod "$1" ip -br link | wc -l) == 1 ]]
 }
 
 pod_address()
 {
-	pod_exec "$1" ip -j -4 addr show dev "$2" | jq -r '.[0].addr_info[0].local'
+	in_pod "$1" ip -j -4 addr show dev "$2" | jq -r '.[0].addr_info[0].local'
 }
 
 pod_show()
 {
 	local table
 	heading "pod $1"
-	pod_exec "$1" ip -br addr show
+	in_pod "$1" ip -br addr show
 	echo "routes:"
-	pod_exec "$1" ip route show | sed 's/^/  /'
+	in_pod "$1" ip route show | sed 's/^/  /'
 	# Besides the three rules that every namespace has.
-	pod_exec "$1" ip rule show | sed -n '/^\(0\|32766\|32767\):/!s/^[0-9]*:[[:space:]]*/  rule: /p'
-	for table in $(pod_exec "$1" ip -j rule show | jq -r '.[].table | select(test("^[0-9]+$"))' | sort -un); do
-		pod_exec "$1" ip route show table "$table" | sed "s/^/  table $table: /"
+	in_pod "$1" ip rule show | sed -n '/^\(0\|32766\|32767\):/!s/^[0-9]*:[[:space:]]*/  rule: /p'
+	for table in $(in_pod "$1" ip -j rule show | jq -r '.[].table | select(test("^[0-9]+$"))' | sort -un); do
+		in_pod "$1" ip route show table "$table" | sed "s/^/  table $table: /"
 	done
 }
 
 one_default_route()
 {
 	local routes
-	routes=$(pod_exec "$1" ip route show default)
+	routes=$(in_pod "$1" ip route show default)
 	[[ $(wc -l <<<"$routes") == 1 && $routes == *" dev eth0 "* ]] || { echo "$routes" && return 1; }
 }
 
 answers()
 {
-	pod_exec "$1" ping -q -n -c 1 -W 2 -I net1 "$2"
+	in_pod "$1" ping -q -n -c 1 -W 2 -I net1 "$2"
 }
 
 fixed_address()
@@ -159,7 +209,7 @@ fixed_address()
 start_all()
 {
 	local pod
-	heading "the seed's four pods start on a node with flannel"
+	heading "the seed's four pods start, with flannel for eth0"
 	for pod in "${NAMES[@]}"; do
 		pod_start "$pod"
 	done
@@ -167,8 +217,19 @@ start_all()
 	for pod in "${NAMES[@]}"; do
 		pod_show "$pod"
 	done
-	heading "who holds which address (lamina ip ls)"
-	node_exec /opt/cni/bin/lamina ip ls
+	show_holders
+}
+
+show_holders()
+{
+	local n
+	for n in $(seq "$(nodes_count)"); do
+		heading "who holds which address (lamina ip ls${ETCD:+, asked on node-$n})"
+		on "$n" lamina ip ls
+	done
+	[[ -n $ETCD ]] || return 0
+	heading "what etcd has of it"
+	etcd_dump | jq -r 'to_entries[] | "\(.key)  \(.value)"'
 }
 
 check_all()
@@ -198,32 +259,44 @@ ping_all()
 restart_one()
 {
 	local pod=database-2-0 before
-	heading "$pod is deleted and starts again: new namespace, new UID"
 	before=$(pod_address "$pod" net1)
+	heading "$pod is deleted and starts again${ETCD:+ on the other node}: new namespace, new UID"
 	pod_stop "$pod"
+	NODE_OF[$pod]=$((NODE_OF[$pod] % $(nodes_count) + 1))
 	pod_start "$pod"
 	holds "$pod has its address $before again" fixed_address "$pod" "$before"
 	holds "database-1-0 reaches it" answers database-1-0 "$before"
+	[[ -z $ETCD ]] || show_holders
 }
 
 stop_all()
 {
-	local pod
+	local pod number
 	heading "all pods stop, and nothing is left"
 	for pod in "${NAMES[@]}"; do
 		pod_stop "$pod"
 	done
-	holds "no pod holds an address" no_claims
-	holds "no file of a pod is left under /var/lib/cni" no_files
-	holds "no macvlan is left on the node" no_macvlan
+	for number in $(seq "$(nodes_count)"); do
+		holds "no pod holds an address, says node-$number" on "$number" no_claims
+		holds "no file of a pod is left under /var/lib/cni of node-$number" on "$number" no_files
+		holds "no macvlan is left on node-$number" on "$number" no_macvlan
+	done
+	[[ -z $ETCD ]] || holds "etcd keeps nothing but whose the fixed addresses are" only_holds
 }
 
 # A fixed address is kept for its pod's next life; nobody holds it meanwhile.
 no_claims()
 {
 	local claims
-	claims=$(node_exec /opt/cni/bin/lamina ip ls --json)
+	claims=$(lamina ip ls --json)
 	jq -e 'all(.kind == "kept")' <<<"$claims" >/dev/null || { echo "$claims" && return 1; }
+}
+
+only_holds()
+{
+	local keys
+	keys=$(etcd_dump | jq -r 'keys[] | select(test("/(fixed|domain)/") | not)')
+	[[ -z $keys ]] || { echo "$keys" && return 1; }
 }
 
 # The holds of fixed addresses outlive their pods, and host-local keeps its cursor and its lock.
@@ -258,14 +331,35 @@ demo()
 
 keep()
 {
-	local enter="nsenter -t $NODE_PID -n -m -p -u"
-	heading "the node keeps running; look around as root"
-	echo "a shell on the node:       $enter bash"
-	echo "a command in a pod:        $enter ip netns exec database-1-0 ip addr"
-	echo "who holds which address:   $enter /opt/cni/bin/lamina ip ls"
+	local node pod=${NAMES[0]} number=0
+	heading "everything keeps running; look around as root"
+	for node in $CLUSTER_NODES; do
+		echo "a shell on node-$((++number)):         $(enter "$node") bash"
+	done
+	echo "who holds which address:   $(enter "$node") /opt/cni/bin/lamina ip ls"
+	echo "a command in a pod:        $(on_node_of "$pod" enter_here) ip netns exec $pod ip addr"
 	echo "take it down:              deploy/demo.sh --down"
 	# verdict must not end it.
-	unset NODE_DIR
+	unset CLUSTER_NODES NODE_DIR
+}
+
+enter_here()
+{
+	enter "$NODE_PID"
+}
+
+enter()
+{
+	echo "nsenter -t ${1%%:*} -n -m -p -u"
+}
+
+# Ends all nodes, and with them all that runs on them.
+nodes_down()
+{
+	local node
+	for node in ${CLUSTER_NODES:-}; do
+		NODE_PID=${node%%:*} NODE_DIR=${node#*:} node_down
+	done
 }
 
 down()
@@ -274,17 +368,19 @@ down()
 		echo "demo: no node is running"
 		return
 	fi
-	NODE_DIR=$(<"$DEMO_KEPT") node_down
+	CLUSTER_NODES=$(<"$DEMO_KEPT") nodes_down
 	rm "$DEMO_KEPT"
-	echo "demo: the node is gone"
+	echo "demo: nothing is running any more"
 }
 
 # The last line, however the demo ended.
 verdict()
 {
 	local rc=$?
-	# keep() has forgotten a node that is to stay.
-	[[ -z $KEEP || -z ${NODE_DIR:-} ]] || rm -f "$DEMO_KEPT"
+	# keep() has forgotten nodes that are to stay.
+	[[ -z $KEEP || -z ${CLUSTER_NODES:-} ]] || rm -f "$DEMO_KEPT"
+	nodes_down
+	# One that came up half.
 	node_down
 	echo
 	if ((rc == 0)) && [[ -z $FAILURE ]]; then
@@ -297,31 +393,34 @@ verdict()
 
 main()
 {
-	case ${1:-} in
-	--help | -h)
-		sed -n '2,/^# shellcheck/{/^# shellcheck/d;s/^# \?//p}' "${BASH_SOURCE[0]}"
-		return
-		;;
-	"" | --keep | --down) ;;
-	*)
-		echo "demo.sh: unknown argument $1 (--help)" >&2
-		return 2
-		;;
-	esac
+	local argument
+	for argument in "$@"; do
+		case $argument in
+		--help | -h)
+			sed -n '2,/^# shellcheck/{/^# shellcheck/d;s/^# \?//p}' "${BASH_SOURCE[0]}"
+			return
+			;;
+		--etcd) ETCD=1 ;;
+		--keep) KEEP=1 ;;
+		--down) ;;
+		*)
+			echo "demo.sh: unknown argument $argument (--help)" >&2
+			return 2
+			;;
+		esac
+	done
 	if ((EUID != 0)); then
 		echo "demo.sh: network namespaces need root" >&2
 		return 1
 	fi
-	case ${1:-} in
-	--down)
+	if [[ ${1:-} == --down ]]; then
 		down
 		return
-		;;
-	--keep)
-		KEEP=1
-		[[ ! -e $DEMO_KEPT ]] || { echo "demo.sh: a node is running already: deploy/demo.sh --down" >&2 && return 1; }
-		;;
-	esac
+	fi
+	if [[ -n $KEEP && -e $DEMO_KEPT ]]; then
+		echo "demo.sh: a node is running already: deploy/demo.sh --down" >&2
+		return 1
+	fi
 	trap verdict EXIT
 	trap 'FAILURE=interrupted; exit 130' INT TERM HUP
 	demo

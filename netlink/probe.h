@@ -27,7 +27,9 @@ struct probe_answer {
  * Asks for all addresses at once: ARP probes from 0.0.0.0, neighbour solicitations from ::, three each, 150 ms apart,
  * and listens until 300 ms behind the last one or the deadline, whichever is sooner. Taken is an address that somebody
  * else answers for, announces, uses as a sender, or probes for. Returns at the first one. A link without carrier waits
- * for it until the deadline; then ERROR_TRY_AGAIN.
+ * for it until the deadline; then, as when it loses it meanwhile or the deadline comes before the third question,
+ * ERROR_TRY_AGAIN: nobody was heard who could not have been. Of two that ask at the same time at least one hears the
+ * other. Through a switch that snoops MLD, IPv6 questions of others may not be heard; answers are.
  */
 int probe_ask(const struct probe_link *link, const struct ip_addr *addrs, size_t count, int64_t deadline,
 	struct probe_answer *ret, struct error *e);

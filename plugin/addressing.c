@@ -14,8 +14,27 @@ bool addressing_is_own(const cJSON *conf)
 	return type && strcmp(type, OWN_IPAM) == 0;
 }
 
+int addressing_read_etcd(const cJSON *conf, const char *path, struct etcd_config **ret, struct error *e)
+{
+	const cJSON *etcd = json_dig(conf, "ipam", "etcdConfig", NULL);
+	cleanup_free char *where = json_path(path, "ipam.etcdConfig");
+
+	*ret = NULL;
+	return etcd ? etcd_config_parse(etcd, where, ret, e) : 0;
+}
+
+/* The section with the node's own domain where it names none. */
+static cJSON *with_domain(const cJSON *ipam, const struct config *config)
+{
+	cJSON *copy = json_copy(ipam);
+
+	if (config->domain && !json_get(ipam, "domain"))
+		json_put_text(copy, "domain", config->domain);
+	return copy;
+}
+
 int addressing_read(
-	const cJSON *conf, const char *path, const cJSON *runtime_config, struct addressing *ret, struct error *e)
+	const cJSON *conf, const char *path, const struct config *config, struct addressing *ret, struct error *e)
 {
 	const cJSON *ipam = json_get(conf, "ipam");
 	const char *type = json_text(ipam, "type");
@@ -37,7 +56,10 @@ int addressing_read(
 		return 0;
 	}
 	ret->kind = ADDRESSING_LEASE;
-	return ipam_config_parse(ipam, json_get(runtime_config, "ipRanges"), ret->path, &ret->config, e);
+
+	cleanup_json cJSON *own = with_domain(ipam, config);
+
+	return ipam_config_parse(own, json_get(config->runtime_config, "ipRanges"), ret->path, &ret->config, e);
 }
 
 static void append_item(char **list, const struct ip_addr *addr)

@@ -26,10 +26,15 @@ struct addressing {
 /** Whether the configuration's ipam section asks for us. */
 bool addressing_is_own(const cJSON *conf);
 
-/** Reads conf.ipam. path is the conf's place ("delegates[1]", "" at the top). ERROR_CONFIG. addressing_clear is needed
+/** Reads conf.ipam. path is the conf's place ("delegates[1]", "" at the top); config has runtimeConfig and the default
+ * domain. ERROR_CONFIG. addressing_clear is needed
  * after failure too. */
 int addressing_read(
-	const cJSON *conf, const char *path, const cJSON *runtime_config, struct addressing *ret, struct error *e);
+	const cJSON *conf, const char *path, const struct config *config, struct addressing *ret, struct error *e);
+
+/** The cluster that keeps the addresses of conf.ipam, for the way down, which needs nothing else of it; *ret is NULL
+ * when this node keeps them, and owned by the caller. ERROR_CONFIG. */
+int addressing_read_etcd(const cJSON *conf, const char *path, struct etcd_config **ret, struct error *e);
 
 /**
  * Offers a wanted address. *ret is true when a subnet here holds it and it is taken; what else is wrong with it

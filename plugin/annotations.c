@@ -178,27 +178,10 @@ static bool ips_seen_elsewhere(const struct config *config)
 	return false;
 }
 
-int annotations_read(
-	const struct request *request, const struct config *config, struct annotations *ret, struct error *e)
+int annotations_read(const struct request *request, const struct config *config, const cJSON *map,
+	struct annotations *ret, struct error *e)
 {
-	const cJSON *map = json_get(config->runtime_config, ANNOTATIONS_CAPABILITY);
-
 	*ret = (struct annotations){0};
-	if (map && !cJSON_IsObject(map))
-		return error_set(
-			e, -EINVAL, ERROR_CONFIG, "runtimeConfig[\"%s\"] must be an object", ANNOTATIONS_CAPABILITY);
-	if (!map && request->pod.pod) {
-		if (config->declares_annotations)
-			return error_set(e, -ENOENT, ERROR_CONFIG,
-				"the runtime did not hand over the annotations of pod %.64s/%.256s, which may have a "
-				"fixed address: containerd "
-				">= 1.5 or CRI-O >= 1.29 is needed",
-				request->pod.ns ? request->pod.ns : "", request->pod.pod);
-		return error_set(e, -ENOENT, ERROR_CONFIG,
-			"capabilities lacks \"%s\": true, so nobody says whether pod %.64s/%.256s has a fixed address: "
-			"add it",
-			ANNOTATIONS_CAPABILITY, request->pod.ns ? request->pod.ns : "", request->pod.pod);
-	}
 	if (read_kube_ipam(ret, map, e) < 0)
 		return e->err;
 	if (ret->from_annotation)

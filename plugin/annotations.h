@@ -28,12 +28,11 @@ struct annotations {
 };
 
 /**
- * The pod's requests. Annotations come from runtimeConfig (present, even empty, is an answer). A pod is known
- * (K8S_POD_NAME) and nobody says what its annotations are: ERROR_CONFIG, since it might have a fixed address. Malformed
- * values are ERROR_CONFIG and name annotation and value.
+ * The pod's requests; map has its annotations (pod.h; NULL: it has none). Malformed values are ERROR_CONFIG and name
+ * annotation and value.
  */
-int annotations_read(
-	const struct request *request, const struct config *config, struct annotations *ret, struct error *e);
+int annotations_read(const struct request *request, const struct config *config, const cJSON *map,
+	struct annotations *ret, struct error *e);
 
 /** Reads a list of addresses (JSON array of "10.0.0.5" or "10.0.0.5/16") behind what is there; one that is there
  * already is skipped. */

@@ -50,7 +50,7 @@ static int plan_exec(struct attachment *a, const struct request *request, const 
 	p = a->private;
 	if (!addressing_is_own(a->conf))
 		return 0;
-	return addressing_read(a->conf, a->path, config->runtime_config, &p->addressing, e);
+	return addressing_read(a->conf, a->path, config, &p->addressing, e);
 }
 
 static int offer_exec(struct attachment *a, const struct annotations *annotations, const struct ip_addr *addr,
@@ -158,6 +158,24 @@ static int check_exec(struct attachment *a, struct run *run, struct error *e)
 	return chain_check(p->chain, call_params(a, run, "CHECK"), a->result, run->call_deadline, e);
 }
 
+static int status_exec(struct attachment *a, struct run *run, struct error *e)
+{
+	struct exec_private *p = a->private;
+
+	if (chain_find(p->chain, run->path, e) < 0)
+		return e->err;
+	p->params = run_call(run, "STATUS", "");
+	return chain_status(p->chain, &p->params, run->call_deadline, e);
+}
+
+static int gc_exec(struct attachment *a, struct run *run, const cJSON *valid, struct error *e)
+{
+	struct exec_private *p = a->private;
+
+	p->params = run_call(run, "GC", "");
+	return chain_gc(p->chain, &p->params, valid, run->call_deadline, e);
+}
+
 static void describe_exec(const struct attachment *a, cJSON *out)
 {
 	cJSON *names = cJSON_CreateArray();
@@ -187,6 +205,8 @@ const struct attachment_ops attach_exec = {
 	.del_start = del_start_exec,
 	.del_finish = del_finish_exec,
 	.check = check_exec,
+	.status = status_exec,
+	.gc = gc_exec,
 	.describe = describe_exec,
 	.free = free_exec,
 };

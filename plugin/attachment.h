@@ -72,6 +72,9 @@ struct attachment_ops {
 	 * must say before the start. */
 	int (*inspect)(struct attachment *a, struct run *run, struct error *e);
 
+	/** Fills what `made` must say of a claim before it is made; the addresses are placed. NULL: nothing. */
+	int (*prepare)(struct attachment *a, struct run *run, struct error *e);
+
 	/** Makes what does not depend on other attachments; may leave programs running for finish. */
 	int (*start)(struct attachment *a, struct run *run, struct error *e);
 
@@ -90,6 +93,15 @@ struct attachment_ops {
 
 	/** Compares kernel, store and what was recorded; calls CHECK of other programs. */
 	int (*check)(struct attachment *a, struct run *run, struct error *e);
+
+	/** Whether this node could make one now, by what lies on it alone; forwards STATUS. Planned before, nothing
+	 * else.
+	 */
+	int (*status)(struct attachment *a, struct run *run, struct error *e);
+
+	/** Forwards GC: valid ([{containerID, ifname}], in this attachment's interface names) is what stays. Planned
+	 * before, nothing else. */
+	int (*gc)(struct attachment *a, struct run *run, const cJSON *valid, struct error *e);
 
 	/** Adds the kind's own members to the plan that people read. */
 	void (*describe)(const struct attachment *a, cJSON *out);

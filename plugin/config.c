@@ -25,6 +25,8 @@ static const struct json_field own_keys[] = {
 	{"dataDir", JSON_STRING, offsetof(struct config, data_dir), false},
 	{"nodeName", JSON_STRING, offsetof(struct config, node), false},
 	{"cluster", JSON_STRING, offsetof(struct config, cluster), false},
+	{"domain", JSON_STRING, offsetof(struct config, domain), false},
+	{"conflictProbe", JSON_STRING, offsetof(struct config, conflict_probe_name), false},
 	{"timeout", JSON_INTEGER, offsetof(struct config, timeout), false},
 	{"reuseDelay", JSON_INTEGER, offsetof(struct config, reuse_delay), false},
 	{.key = NULL},
@@ -38,7 +40,7 @@ static const struct json_field plugin_keys[] = {
 
 /* Keys of multus that change what a pod gets. To ignore one would start pods without a network that they were promised.
  */
-static const char *const unserved[] = {"kubeconfig", "clusterNetwork", "defaultNetworks", "auxiliaryCNIChainName"};
+static const char *const unserved[] = {"clusterNetwork", "defaultNetworks", "auxiliaryCNIChainName"};
 
 static int read_defaults(struct config *config, struct error *e)
 {
@@ -108,6 +110,53 @@ static int check_delegates(const cJSON *conf, const struct config *config, struc
 	return 0;
 }
 
+static int read_probe(struct config *config, struct error *e)
+{
+	static const char *const names[] = {
+		[PROBE_TAKEOVER] = "takeover", [PROBE_ALWAYS] = "always", [PROBE_OFF] = "off"};
+
+	for (size_t i = 0; i < ARRAY_SIZE(names); i++) {
+		if (config->conflict_probe_name && strcmp(config->conflict_probe_name, names[i]) == 0)
+			config->conflict_probe = (enum conflict_probe)i;
+	}
+	if (config->conflict_probe_name && strcmp(config->conflict_probe_name, names[config->conflict_probe]) != 0)
+		return error_set(e, -EINVAL, ERROR_CONFIG,
+			"conflictProbe is \"%.64s\": it must be takeover, always or off", config->conflict_probe_name);
+	return 0;
+}
+
+/* The plugin's own, else the first one of an ipam section: they are one cluster's. */
+static const char *find_kube_config(const cJSON *conf, const struct config *config)
+{
+	const char *path = json_text(conf, "kubeconfig");
+	const cJSON *delegate;
+
+	if (!path || !*path)
+		path = json_text(json_get(conf, "ipam"), "kubeConfig");
+	cJSON_ArrayForEach(delegate, config->delegates)
+	{
+		if (!path || !*path)
+			path = json_text(json_get(delegate, "ipam"), "kubeConfig");
+	}
+	return path && *path ? path : NULL;
+}
+
+static void read_kube_config(const cJSON *conf, struct config *config)
+{
+	const char *own = json_text(conf, "kubeconfig");
+
+	config->kube_config = find_kube_config(conf, config);
+	config->reads_networks = own && *own;
+}
+
+static int check_kube_config(const struct config *config, struct error *e)
+{
+	if (config->kube_config && config->kube_config[0] != '/')
+		return error_set(e, -EINVAL, ERROR_CONFIG, "%s is \"%.200s\": it must be an absolute path",
+			config->reads_networks ? "kubeconfig" : "ipam.kubeConfig", config->kube_config);
+	return 0;
+}
+
 int config_read(const cJSON *conf, bool as_ipam, struct config *ret, struct error *e)
 {
 	*ret = built_in;
@@ -118,7 +167,11 @@ int config_read(const cJSON *conf, bool as_ipam, struct config *ret, struct erro
 		check_folder("dataDir", ret->data_dir, e) < 0 ||
 		check_number("timeout", ret->timeout, 1, LONGEST_TIMEOUT, e) < 0 ||
 		check_number("reuseDelay", ret->reuse_delay, 0, 86400, e) < 0 ||
-		check_name("nodeName", ret->node, e) < 0 || check_name("cluster", ret->cluster, e) < 0)
+		check_name("nodeName", ret->node, e) < 0 || check_name("cluster", ret->cluster, e) < 0 ||
+		check_name("domain", ret->domain, e) < 0 || read_probe(ret, e) < 0)
+		return e->err;
+	read_kube_config(conf, ret);
+	if (check_kube_config(ret, e) < 0)
 		return e->err;
 
 	ret->declares_annotations = cJSON_IsTrue(json_dig(conf, "capabilities", ANNOTATIONS_CAPABILITY, NULL));
@@ -145,6 +198,15 @@ void config_read_folders(const cJSON *conf, struct config *ret)
 		if (value && check_folder(folders[i].key, value, &ignored) == 0)
 			*folders[i].folder = value;
 	}
+
+	const char *node = json_text(conf, "nodeName"), *cluster = json_text(conf, "cluster");
+
+	if (node && check_name("nodeName", node, &ignored) == 0)
+		ret->node = node;
+	if (cluster && check_name("cluster", cluster, &ignored) == 0)
+		ret->cluster = cluster;
+	ret->delegates = json_get(conf, "delegates");
+	read_kube_config(conf, ret);
 
 	const cJSON *timeout = json_get(conf, "timeout");
 

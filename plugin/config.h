@@ -5,19 +5,28 @@
 
 #include <stdint.h>
 
+/** When the wire is asked whether somebody answers for an address. */
+enum conflict_probe { PROBE_TAKEOVER, PROBE_ALWAYS, PROBE_OFF };
+
 /** Strings are borrowed from the request's configuration or from .defaults. */
 struct config {
-	const char *cni_dir;         /* state: /var/lib/cni/multus */
-	const char *bin_dir;         /* looked in before CNI_PATH: /opt/cni/bin */
-	const char *data_dir;        /* the embedded store: /run/lamina */
-	const char *node;            /* nodeName; NULL: the host's name is taken */
-	const char *cluster;         /* NULL: not named */
-	int64_t timeout;             /* seconds for an ADD, 1-600, default 60 */
-	int64_t reuse_delay;         /* seconds, default 60 */
-	const cJSON *delegates;      /* array; NULL as the kube-ipam plugin */
-	const cJSON *runtime_config; /* NULL when absent */
-	bool declares_annotations;   /* capabilities["io.kubernetes.cri.pod-annotations"] is true */
-	cJSON *defaults;             /* owned: /etc/lamina/defaults.json */
+	const char *cni_dir;  /* state: /var/lib/cni/multus */
+	const char *bin_dir;  /* looked in before CNI_PATH: /opt/cni/bin */
+	const char *data_dir; /* the embedded store: /run/lamina */
+	const char *node;     /* nodeName; NULL: the host's name is taken */
+	const char *cluster;  /* NULL: not named */
+	const char *domain;   /* of ipam sections that name none; NULL: not named */
+	enum conflict_probe conflict_probe;
+	const char *conflict_probe_name; /* as it was given */
+	const char *kube_config;         /* how to reach the API server: `kubeconfig`, else the first ipam section's
+					    `kubeConfig`;	 NULL: not */
+	bool reads_networks;             /* it is `kubeconfig`: multus would read the pod's networks annotation */
+	int64_t timeout;                 /* seconds for an ADD, 1-600, default 60 */
+	int64_t reuse_delay;             /* seconds, default 60 */
+	const cJSON *delegates;          /* array; NULL as the kube-ipam plugin */
+	const cJSON *runtime_config;     /* NULL when absent */
+	bool declares_annotations;       /* capabilities["io.kubernetes.cri.pod-annotations"] is true */
+	cJSON *defaults;                 /* owned: /etc/lamina/defaults.json */
 };
 
 /** The capability through which a runtime hands over the pod's annotations (containerd >= 1.5, CRI-O >= 1.29). */

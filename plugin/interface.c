@@ -2,6 +2,7 @@
 
 #include "netlink/addr.h"
 #include "netlink/link.h"
+#include "netlink/probe.h"
 #include "netlink/route.h"
 #include "plugin/base/log.h"
 
@@ -77,9 +78,26 @@ static int read_route(
 	return 0;
 }
 
+/* What an address of its family needs of the link, and what no router may add to it. */
+static int prepare(const struct attachment *a, struct run *run, bool has4, bool has6, struct error *e)
+{
+	if (link_prepare_ipv6(run->netns_fd, a->ifname, has6, e) < 0)
+		return e->err;
+	return has4 ? link_set_arp_notify(run->pod, a->made.ifindex, e) : 0;
+}
+
+static int add_addresses(
+	const struct attachment *a, struct run *run, const struct addresses *addresses, struct error *e)
+{
+	for (size_t i = 0; i < addresses->count; i++) {
+		if (addr_add(run->pod, a->made.ifindex, &addresses->list[i], e) < 0)
+			return e->err;
+	}
+	return 0;
+}
+
 int interface_configure(const struct attachment *a, struct run *run, const cJSON *result, struct error *e)
 {
-	const int ifindex = a->made.ifindex;
 	struct addresses addresses;
 	bool has4 = false, has6 = false;
 
@@ -89,15 +107,38 @@ int interface_configure(const struct attachment *a, struct run *run, const cJSON
 		has4 |= addresses.list[i].addr.family == AF_INET;
 		has6 |= addresses.list[i].addr.family == AF_INET6;
 	}
-	if (link_prepare_ipv6(run->netns_fd, a->ifname, has6, e) < 0)
+	if (prepare(a, run, has4, has6, e) < 0 || add_addresses(a, run, &addresses, e) < 0)
 		return e->err;
-	if (has4 && link_set_arp_notify(run->pod, ifindex, e) < 0)
-		return e->err;
-	for (size_t i = 0; i < addresses.count; i++) {
-		if (addr_add(run->pod, ifindex, &addresses.list[i], e) < 0)
-			return e->err;
+	return link_set_up(run->pod, a->made.ifindex, e);
+}
+
+int interface_up_bare(
+	const struct attachment *a, struct run *run, const struct ip_addr *addrs, size_t count, struct error *e)
+{
+	bool has4 = false, has6 = false;
+
+	for (size_t i = 0; i < count; i++) {
+		has4 |= addrs[i].family == AF_INET;
+		has6 |= addrs[i].family == AF_INET6;
 	}
-	return link_set_up(run->pod, ifindex, e);
+	/* The kernel asks for its link-local address by itself meanwhile: that is none of ours, and disturbs nobody. */
+	if (prepare(a, run, has4, has6, e) < 0)
+		return e->err;
+	return link_set_up(run->pod, a->made.ifindex, e);
+}
+
+int interface_address(const struct attachment *a, struct run *run, const cJSON *result, struct error *e)
+{
+	struct probe_link link = {.netns_fd = run->netns_fd, .ifindex = a->made.ifindex};
+	struct ip_addr addrs[MAX_ADDRESSES];
+	struct addresses addresses;
+
+	if (read_addresses(result, &addresses, e) < 0 || add_addresses(a, run, &addresses, e) < 0)
+		return e->err;
+	for (size_t i = 0; i < addresses.count; i++)
+		addrs[i] = addresses.list[i].addr;
+	memcpy(link.mac, a->made.mac, sizeof(link.mac));
+	return probe_announce(&link, addrs, addresses.count, e);
 }
 
 /* A default route for the main table; one that names a table of its own is the site's business. */

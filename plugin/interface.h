@@ -11,6 +11,16 @@
 int interface_configure(const struct attachment *a, struct run *run, const cJSON *result, struct error *e);
 
 /**
+ * Sets the link up without an address, ready for those families, so that the wire can be asked for them (probe_ask).
+ * Then interface_address comes in place of interface_configure.
+ */
+int interface_up_bare(
+	const struct attachment *a, struct run *run, const struct ip_addr *addrs, size_t count, struct error *e);
+
+/** Puts the result's ips on a link that interface_up_bare has set up, and announces them: now the kernel does not. */
+int interface_address(const struct attachment *a, struct run *run, const cJSON *result, struct error *e);
+
+/**
  * Installs the result's routes. The default network's all go into the main table. Of any other, a default route does
  * not: it goes into table made.table, with a copy of the connected and of its other routes of that family, and rules
  * lead there what comes from its addresses or their subnet. made.rules says so.

@@ -4,8 +4,9 @@
 #include "ipam/record.h"
 #include "plugin/base/fault.h"
 #include "plugin/base/log.h"
-#include "plugin/evict.h"
+#include "plugin/lease_outbox.h"
 #include "plugin/sandbox.h"
+#include "plugin/takeover.h"
 
 #include <errno.h>
 #include <inttypes.h>
@@ -44,21 +45,6 @@ int lease_prepare(const struct lease_request *request, const struct run *run, st
 	made->lease_domain = copy_text(request->config->domain);
 	made->lease_value = ipam_record_print(&record);
 	return 0;
-}
-
-static int refuse_held(const struct store_entry *holder, struct error *e)
-{
-	struct ip_text addr = ip_text(&holder->addr);
-
-	if (!holder->value)
-		return error_set(e, -EBUSY, ERROR_TRY_AGAIN,
-			"address %s is kept for namespace %.253s, whose pod had it: `lamina ip release %s` frees it",
-			addr.s, holder->hold ? holder->hold : "", addr.s);
-
-	cleanup_free char *who = ipam_value_describe(holder->value);
-
-	return error_set(e, -EBUSY, ERROR_TRY_AGAIN,
-		"address %s is held by %s: delete that pod first, or give this one another address", addr.s, who);
 }
 
 static int refuse_full(const struct lease_request *request, const struct store_reply *reply, struct error *e)
@@ -105,65 +91,97 @@ static struct store_request claim_request(
 	};
 }
 
+/* What a lost request may have done is for the way down. */
+static int fail(const struct store_reply *reply, struct made *made, struct error *e)
+{
+	if (reply->unknown)
+		made->lease = MADE_INTENDED;
+	return e->err;
+}
+
+/* What must be done before those that give way are replaced. */
+static int prepare_takeover(
+	const struct lease_request *request, const struct takeover *takeover, struct run *run, struct error *e)
+{
+	if (takeover_delete_links(takeover, run, e) < 0)
+		return e->err;
+	if (!takeover->ask_wire || !request->ask_wire)
+		return 0;
+	if (request->ask_wire(request->ask_wire_arg, request->fixed, request->fixed_count, e) < 0)
+		return e->err;
+	trace_step("wire asked");
+	return 0;
+}
+
+/* One try: 1 when it is claimed, 0 when those that give way are known now. */
+static int try_claim(const struct lease_request *request, struct store *store, struct store_request *claim,
+	struct takeover *takeover, struct run *run, struct made *made, struct error *e)
+{
+	cleanup_reply struct store_reply reply = {0};
+	const size_t before = takeover->count;
+
+	claim->evict = takeover->entries;
+	claim->evict_count = takeover->count;
+	claim->reservation = takeover->reservation;
+	if (store->ops->claim(store, claim, &reply, e) < 0)
+		return fail(&reply, made, e);
+	trace_step("address claimed");
+	if (reply.answer == STORE_GRANTED || reply.answer == STORE_ALREADY) {
+		keep_reply(&reply, made);
+		return 1;
+	}
+	if (takeover_judge(takeover, request, &reply, run, e) < 0)
+		return e->err;
+	if (reply.answer == STORE_FULL && takeover->count == before)
+		return refuse_full(request, &reply, e);
+	return prepare_takeover(request, takeover, run, e);
+}
+
 int lease_claim(const struct lease_request *request, struct run *run, struct made *made, struct error *e)
 {
 	cleanup_sandbox struct sandbox where = sandbox_of(run);
 	cleanup_free char *sandbox = sandbox_text(&where);
 	struct store_request claim = claim_request(request, run, made);
-	cleanup_eviction struct eviction eviction = {0};
+	cleanup_takeover struct takeover takeover = {0};
+	struct store *store;
 
-	if (lease_open_store(run, e) < 0)
+	if (lease_store(run, request->config->etcd, &store, e) < 0)
 		return e->err;
 	claim.sandbox = sandbox;
 	for (int round = 0; round < MAX_ROUNDS; round++) {
-		cleanup_reply struct store_reply reply = {0};
-		size_t before = eviction.count;
+		int r = try_claim(request, store, &claim, &takeover, run, made, e);
 
-		claim.evict = eviction.entries;
-		claim.evict_count = eviction.count;
-		if (run->store->ops->claim(run->store, &claim, &reply, e) < 0)
-			return e->err;
-		trace_step("address claimed");
-		if (reply.answer == STORE_GRANTED || reply.answer == STORE_ALREADY) {
-			keep_reply(&reply, made);
+		if (r < 0)
+			return r;
+		if (r > 0)
 			return fault_point("claimed") < 0 ? error_set(e, -EIO, ERROR_IO, "fault: claimed") : 0;
-		}
-		eviction_extend(&eviction, &reply, run);
-		if (eviction.count == before && reply.answer == STORE_FULL)
-			return refuse_full(request, &reply, e);
-		if (eviction.count - before < reply.holder_count && reply.answer == STORE_HELD)
-			return refuse_held(eviction_first_refused(&eviction, &reply), e);
-		if (eviction_delete_links(&eviction, run, e) < 0)
-			return e->err;
 	}
 	return error_set(e, -EAGAIN, ERROR_TRY_AGAIN, "the addresses of network %s change too fast: try again",
 		request->network);
 }
 
-/* An ADD that failed leaves no address kept for a namespace that had none. DEL knows of none to take back. */
-static void take_back_kept(struct run *run, const struct made *made)
+/* A cluster that is away must not let a pod hang: what is left to do is queued. */
+static int release_or_queue(
+	const struct etcd_config *etcd, const struct store_release *release, struct run *run, struct error *e)
 {
-	for (size_t i = 0; i < made->kept_count; i++) {
-		cleanup_error struct error e = {0};
-		struct store_entry entry = {
-			.network = made->lease_network,
-			.addr = made->kept[i],
-			.value = made->lease_value,
-			.hold = run->request->pod.ns,
-		};
+	cleanup_error struct error away = {0};
+	struct store *store;
 
-		if (run->store->ops->forget(run->store, &entry, &e) < 0)
-			log_write(LOG_WARNING, "%s", e.message);
+	if (lease_store(run, etcd, &store, &away) == 0 && store->ops->release(store, release, &away) == 0)
+		return 0;
+	if (!etcd) {
+		error_keep_first(e, &away);
+		return e->err;
 	}
+	log_write(LOG_WARNING, "the release of network %s is queued: %s", release->network, away.message);
+	return lease_queue(etcd, release, run, e);
 }
 
-int lease_release(const char *ifname, struct run *run, struct made *made, struct error *e)
+int lease_release(
+	const struct etcd_config *etcd, const char *ifname, struct run *run, struct made *made, struct error *e)
 {
 	if (made->lease == MADE_NOTHING)
 		return 0;
-	if (lease_open_store(run, e) < 0)
-		return e->err;
-	take_back_kept(run, made);
 
 	const struct store_release release = {
 		.network = made->lease_network,
@@ -173,12 +191,15 @@ int lease_release(const char *ifname, struct run *run, struct made *made, struct
 		.value = made->lease_value,
 		.addrs = made->addrs,
 		.addr_count = made->addr_count,
-		.unfinished = made->lease != MADE_DONE,
+		/* An ADD that never ended, or one that failed and had begun to keep addresses for its namespace. */
+		.unfinished = made->lease_value && (made->lease != MADE_DONE || made->kept_count > 0),
 	};
 
-	if (run->store->ops->release(run->store, &release, e) < 0)
+	if (fault_point("before_release") < 0)
+		return error_set(e, -EIO, ERROR_IO, "fault: before_release");
+	if (release_or_queue(etcd, &release, run, e) < 0)
 		return e->err;
 	made->lease = MADE_NOTHING;
 	trace_step("address released");
-	return 0;
+	return fault_point("released") < 0 ? error_set(e, -EIO, ERROR_IO, "fault: released") : 0;
 }

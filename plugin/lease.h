@@ -13,6 +13,10 @@ struct lease_request {
 	const struct ipam_config *config;
 	const struct ip_addr *fixed; /* fixed_count 0: one dynamic address of each range set */
 	size_t fixed_count;
+	/* Asks the wire whether somebody answers for these addresses: ERROR_TRY_AGAIN, naming him. Called before a
+	 * holder is replaced who is gone only by others' word. NULL: there is no link to ask from. */
+	int (*ask_wire)(void *arg, const struct ip_addr *addrs, size_t count, struct error *e);
+	void *ask_wire_arg;
 };
 
 /** Fills made's lease fields with the record that a claim will write, so that it can be recorded before. Changes
@@ -20,17 +24,23 @@ struct lease_request {
 int lease_prepare(const struct lease_request *request, const struct run *run, struct made *made, struct error *e);
 
 /**
- * Claims. made.addrs is set, made.lease is MADE_DONE. Holders whose namespace is gone give way, and so does an older
- * sandbox of the same pod (its link is deleted first). Held by anybody else, or full: ERROR_TRY_AGAIN, naming holder or
- * range and the way out. On failure nothing is claimed, and made.lease stays MADE_NOTHING.
+ * Claims. made.addrs is set, made.lease is MADE_DONE. Holders that are gone give way (takeover.h); an older sandbox of
+ * the same pod loses its link first. Held by anybody else, or full: ERROR_TRY_AGAIN, naming holder or range and the way
+ * out. On failure nothing is claimed, and made.lease stays MADE_NOTHING; or, when a request may still be under way to a
+ * cluster, it is MADE_INTENDED, and lease_release closes its way.
  */
 int lease_claim(const struct lease_request *request, struct run *run, struct made *made, struct error *e);
 
-/** Releases what made says. Nothing there, or already another's, is success. made.lease becomes MADE_NOTHING. */
-int lease_release(const char *ifname, struct run *run, struct made *made, struct error *e);
+/**
+ * Releases what made says, at its network's store (etcd NULL: this node's). Nothing there, or already another's, is
+ * success; so is a cluster that is away: the release is queued then. made.lease becomes MADE_NOTHING.
+ */
+int lease_release(
+	const struct etcd_config *etcd, const char *ifname, struct run *run, struct made *made, struct error *e);
 
 /** Whether the store still has every address of made with exactly its value; ERROR_IO names one that it has not. */
-int lease_check(const char *ifname, struct run *run, const struct made *made, struct error *e);
+int lease_check(
+	const struct etcd_config *etcd, const char *ifname, struct run *run, const struct made *made, struct error *e);
 
 /**
  * The store that keeps a network's addresses: etcd's, or, with etcd NULL, this node's. Opened on first use, once for

@@ -11,7 +11,8 @@ char *lease_file_path(const struct run *run)
 	return format_text("%s/lease/%s.%s", run->config->cni_dir, run->request->container_id, run->request->ifname);
 }
 
-int lease_file_write(const struct made *made, bool done, const struct run *run, struct error *e)
+int lease_file_write(
+	const struct made *made, const struct etcd_config *etcd, bool done, const struct run *run, struct error *e)
 {
 	cleanup_free char *path = lease_file_path(run);
 	cleanup_json cJSON *out = cJSON_CreateObject();
@@ -22,6 +23,8 @@ int lease_file_write(const struct made *made, bool done, const struct run *run, 
 	json_put_text(out, "interface", run->request->ifname);
 	sandbox_print(run, out);
 	json_put(out, "made", made_print(made, done));
+	if (etcd)
+		json_put(out, "etcdConfig", etcd_config_print(etcd));
 
 	cleanup_free char *text = json_print(out);
 
@@ -46,6 +49,9 @@ int lease_file_read(const char *path, struct lease_file *ret, struct error *e)
 
 	if (!container_id || !ifname)
 		return error_set(e, -EBADMSG, ERROR_IO, "%s is damaged: it does not say whose it is", path);
+	if (json_get(json, "etcdConfig") &&
+		etcd_config_parse(json_get(json, "etcdConfig"), "etcdConfig", &ret->etcd, e) < 0)
+		return error_set(e, -EBADMSG, ERROR_IO, "%s is damaged: etcdConfig", path);
 	ret->container_id = copy_text(container_id);
 	ret->ifname = copy_text(ifname);
 	sandbox_read(json, &ret->sandbox);
@@ -59,5 +65,7 @@ void lease_file_clear(struct lease_file *file)
 	free(file->ifname);
 	sandbox_clear(&file->sandbox);
 	made_clear(&file->made);
+	if (file->etcd)
+		etcd_config_free(file->etcd);
 	*file = (struct lease_file){0};
 }

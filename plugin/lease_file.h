@@ -8,13 +8,15 @@ struct lease_file {
 	char *container_id, *ifname;
 	struct sandbox sandbox;
 	struct made made;
+	struct etcd_config *etcd; /* the cluster that keeps the addresses; NULL: this node does */
 };
 
 /** Its path. Owned by the caller. */
 char *lease_file_path(const struct run *run);
 
 /** Writes it; done as in state_save. */
-int lease_file_write(const struct made *made, bool done, const struct run *run, struct error *e);
+int lease_file_write(
+	const struct made *made, const struct etcd_config *etcd, bool done, const struct run *run, struct error *e);
 
 /** Absent: -ENOENT. Damaged: -EBADMSG. Cleared with lease_file_clear. */
 int lease_file_read(const char *path, struct lease_file *ret, struct error *e);

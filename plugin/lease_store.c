@@ -1,5 +1,6 @@
 /* The embedded store as this node's pods need it: opened on first use, made anew from their records when its file is
  * missing. */
+#include "ipam/store_etcd.h"
 #include "ipam/store_sqlite.h"
 #include "plugin/base/log.h"
 #include "plugin/lease.h"
@@ -8,6 +9,10 @@
 
 #include <errno.h>
 #include <string.h>
+
+/* How long a cluster is waited for. */
+#define ADD_SECONDS 10
+#define OTHER_SECONDS 3
 
 struct seeds {
 	struct store_seed *list;
@@ -134,10 +139,58 @@ int lease_open_store(struct run *run, struct error *e)
 	return e->err;
 }
 
+/* An ADD may wait for a cluster; nothing else may let a pod hang: what is not done then is done later. */
+static int64_t remote_deadline(const struct run *run)
+{
+	return run_within(run, run->request->verb == VERB_ADD && !run->going_back ? ADD_SECONDS : OTHER_SECONDS);
+}
+
+static int open_remote(struct run *run, const char *key, const struct etcd_config *etcd, struct error *e)
+{
+	cleanup_json cJSON *printed = etcd_config_print(etcd);
+	cleanup_etcd_config struct etcd_config *copy = NULL;
+	struct store *store = NULL;
+	struct http *http;
+
+	if (run_http(run, &http, e) < 0 || etcd_config_parse(printed, "etcdConfig", &copy, e) < 0)
+		return e->err;
+
+	const struct store_etcd_options options = {
+		.config = copy,
+		.http = http,
+		.node = run->node,
+		.data_dir = run->config->data_dir,
+		.deadline = remote_deadline(run),
+	};
+
+	if (store_etcd_open(&options, &store, e) < 0)
+		return e->err;
+	run->remote = reallocate(run->remote, run->remote_count + 1, sizeof(*run->remote));
+	run->remote[run->remote_count++] =
+		(struct run_store){.key = copy_text(key), .etcd = steal_ptr(copy), .store = store};
+	return 0;
+}
+
+static int find_remote(struct run *run, const struct etcd_config *etcd, struct store **ret, struct error *e)
+{
+	cleanup_json cJSON *printed = etcd_config_print(etcd);
+	cleanup_free char *key = json_print(printed);
+
+	for (size_t i = 0; i < run->remote_count; i++) {
+		*ret = run->remote[i].store;
+		if (strcmp(run->remote[i].key, key) == 0)
+			return 0;
+	}
+	if (open_remote(run, key, etcd, e) < 0)
+		return e->err;
+	*ret = run->remote[run->remote_count - 1].store;
+	return 0;
+}
+
 int lease_store(struct run *run, const struct etcd_config *etcd, struct store **ret, struct error *e)
 {
 	if (etcd)
-		return error_set(e, -ENOSYS, ERROR_INTERNAL, "etcd is missing");
+		return find_remote(run, etcd, ret, e);
 	if (lease_open_store(run, e) < 0)
 		return e->err;
 	*ret = run->store;
@@ -163,23 +216,34 @@ static bool holds(const struct store_entry *entry, const struct ip_addr *addr, c
 	       (!made->lease_value || strcmp(entry->value, made->lease_value) == 0);
 }
 
-int lease_check(const char *ifname, struct run *run, const struct made *made, struct error *e)
+static int check_address(
+	struct store *store, const struct ip_addr *addr, const char *ifname, const struct made *made, struct error *e)
 {
 	struct store_entry *entries = NULL;
 	size_t count = 0;
+	bool found = false;
 
-	if (lease_open_store(run, e) < 0 ||
-		run->store->ops->list(run->store, made->lease_network, NULL, &entries, &count, e) < 0)
+	if (store->ops->list(store, made->lease_network, addr, &entries, &count, e) < 0)
 		return e->err;
-	for (size_t i = 0; i < made->addr_count && !e->err; i++) {
-		bool found = false;
-
-		for (size_t j = 0; j < count && !found; j++)
-			found = holds(&entries[j], &made->addrs[i], made);
-		if (!found)
-			error_set(e, -ENOENT, ERROR_IO, "address %s of %s is not recorded as this pod's any more",
-				ip_text(&made->addrs[i]).s, ifname);
-	}
+	for (size_t i = 0; i < count && !found; i++)
+		found = holds(&entries[i], addr, made);
 	store_entries_free(entries, count);
-	return e->err;
+	if (found)
+		return 0;
+	return error_set(e, -ENOENT, ERROR_IO, "address %s of %s is not recorded as this pod's any more",
+		ip_text(addr).s, ifname);
+}
+
+int lease_check(
+	const struct etcd_config *etcd, const char *ifname, struct run *run, const struct made *made, struct error *e)
+{
+	struct store *store;
+
+	if (lease_store(run, etcd, &store, e) < 0)
+		return e->err;
+	for (size_t i = 0; i < made->addr_count; i++) {
+		if (check_address(store, &made->addrs[i], ifname, made, e) < 0)
+			return e->err;
+	}
+	return 0;
 }

@@ -10,6 +10,7 @@
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
+#include <time.h>
 
 #define MAX_TEXT ((size_t)64 << 10)
 
@@ -66,11 +67,23 @@ static bool is_ipam(const char *name, const struct request *request)
 	return type && !chain_is_own_type(type) && addressing_is_own(request->conf);
 }
 
+static int answer(const struct request *request, bool ipam, const cJSON *result, struct error *e)
+{
+	if (e->err)
+		return print_error(e, request->version);
+	if (!result || print_json(result) == 0)
+		return 0;
+	/* Nobody has heard of what was made: it goes again. */
+	(ipam ? ipam_del : verb_del)(request, e);
+	return 1;
+}
+
 static int serve(const char *name)
 {
 	cleanup_request struct request request = {0};
 	cleanup_error struct error e = {0};
 	cleanup_json cJSON *result = NULL;
+	const time_t began = time(NULL);
 
 	if (request_read(&request, STDIN_FILENO, &e) < 0)
 		return print_error(&e, request.version);
@@ -91,17 +104,20 @@ static int serve(const char *name)
 	case VERB_VERSION:
 		return print_versions(request.version);
 	case VERB_GC:
+		(ipam ? ipam_gc : verb_gc)(&request, &e);
+		break;
 	case VERB_STATUS:
+		(ipam ? ipam_status : verb_status)(&request, &e);
 		break;
 	}
 	trace_step("done");
-	if (e.err)
-		return print_error(&e, request.version);
-	if (!result || print_json(result) == 0)
-		return 0;
-	/* Nobody has heard of what was made: it goes again. */
-	(ipam ? ipam_del : verb_del)(&request, &e);
-	return 1;
+
+	int status = answer(&request, ipam, result, &e);
+
+	/* STATUS asks nobody, and GC has sent what is queued. */
+	if (request.verb != VERB_STATUS && request.verb != VERB_GC)
+		verb_afterwards(&request, began);
+	return status;
 }
 
 static int serve_person(int argc, char *argv[])

@@ -144,17 +144,23 @@ static int place(
 		ip_text(&wanted->addr).s, subnets);
 }
 
-static int place_addresses(
-	const struct plan *plan, const struct request *request, const struct config *config, struct error *e)
+bool plan_claims(const struct plan *plan)
 {
-	struct annotations annotations;
 	bool any = false;
 
 	for (size_t i = 0; i < plan->count; i++)
 		any |= claims(plan->attachments[i]);
-	if (!any)
+	return any;
+}
+
+int plan_place(struct plan *plan, const struct request *request, const struct config *config, const cJSON *map,
+	struct error *e)
+{
+	struct annotations annotations;
+
+	if (!plan_claims(plan))
 		return 0;
-	if (annotations_read(request, config, &annotations, e) < 0)
+	if (annotations_read(request, config, map, &annotations, e) < 0)
 		return e->err;
 	for (size_t i = 0; i < plan->count && !annotations.from_annotation; i++) {
 		const struct attachment *a = plan->attachments[i];
@@ -186,9 +192,7 @@ int plan_build(struct plan *plan, const struct request *request, const struct co
 		if (a->ops->plan(a, request, config, e) < 0)
 			return e->err;
 	}
-	if (check_ifnames(plan, e) < 0 || check_networks(plan, e) < 0)
-		return e->err;
-	return place_addresses(plan, request, config, e);
+	return check_ifnames(plan, e) < 0 ? e->err : check_networks(plan, e);
 }
 
 static int check_name_free(const struct attachment *a, struct run *run, struct error *e)
@@ -215,12 +219,35 @@ int plan_inspect(struct plan *plan, struct run *run, struct error *e)
 	return 0;
 }
 
-int plan_make(struct plan *plan, struct run *run, struct error *e)
+int plan_prepare(struct plan *plan, struct run *run, struct error *e)
 {
 	for (size_t i = 0; i < plan->count; i++) {
 		struct attachment *a = plan->attachments[i];
 
-		if ((i == 0 || a->independent) && a->ops->start(a, run, e) < 0)
+		if (a->ops->prepare && a->ops->prepare(a, run, e) < 0)
+			return e->err;
+	}
+	return 0;
+}
+
+bool plan_may_begin(const struct plan *plan, const struct config *config)
+{
+	return !config->reads_networks && !claims(plan->attachments[0]);
+}
+
+int plan_begin(struct plan *plan, struct run *run, struct error *e)
+{
+	struct attachment *a = plan->attachments[0];
+
+	return a->ops->start(a, run, e);
+}
+
+int plan_make(struct plan *plan, struct run *run, struct error *e)
+{
+	for (size_t i = 1; i < plan->count; i++) {
+		struct attachment *a = plan->attachments[i];
+
+		if (a->independent && a->ops->start(a, run, e) < 0)
 			return e->err;
 	}
 	trace_step("independent attachments made");
@@ -316,6 +343,8 @@ int plan_unmake(struct plan *plan, struct run *run, bool *done, struct error *e)
 	find_links(plan, run, failed, e);
 	delete_links(run, e);
 	trace_step("links deleted");
+	/* Too late to fail: what is deleted is deleted. */
+	fault_point("links_deleted");
 	for (size_t i = plan->count; i-- > 0;) {
 		struct attachment *a = plan->attachments[i];
 		cleanup_error struct error now = {0};

@@ -9,10 +9,17 @@ struct plan {
 };
 
 /**
- * The plan of a configuration: one attachment a delegate, interface names given, every value validated, each address
- * that the pod asked for placed. No kernel, no files. Errors are ERROR_CONFIG. plan_clear is needed after failure too.
+ * The plan of a configuration: one attachment a delegate, interface names given, every value validated. No kernel, no
+ * files. Errors are ERROR_CONFIG. plan_clear is needed after failure too.
  */
 int plan_build(struct plan *plan, const struct request *request, const struct config *config, struct error *e);
+
+/** Whether addresses are claimed for it here, so that the pod's annotations must be known. */
+bool plan_claims(const struct plan *plan);
+
+/** Places each address that the pod asks for; annotations is pod.h's. ERROR_CONFIG. */
+int plan_place(struct plan *plan, const struct request *request, const struct config *config, const cJSON *annotations,
+	struct error *e);
 
 /** The attachments of a configuration for a DEL that finds no record. Delegates that no ADD would have accepted are
  * left out. */
@@ -23,6 +30,16 @@ void plan_append(struct plan *plan, struct attachment *a);
 
 /** Whether the plan can be carried out here and now: names free, masters there, binaries found. Changes nothing. */
 int plan_inspect(struct plan *plan, struct run *run, struct error *e);
+
+/** Fills what the record must say of leases before they are claimed. Addresses are placed. */
+int plan_prepare(struct plan *plan, struct run *run, struct error *e);
+
+/** Whether the default network's programs may be started before the pod's annotations are known: these change nothing
+ * of it. */
+bool plan_may_begin(const struct plan *plan, const struct config *config);
+
+/** Starts the default network. Once, before plan_make. */
+int plan_begin(struct plan *plan, struct run *run, struct error *e);
 
 /** Makes all attachments: the default network's programs run while independent ones are made. Stops at the first error;
  * nothing is undone. */

@@ -79,13 +79,19 @@ int request_check_ifname(const char *ifname, struct error *e)
 /* What stands in cniDir beside the records, each of which is called as its container. */
 static bool is_own_file(const char *container_id)
 {
-	static const char *const own[] = {"results", "lease", "holds.db", "holds.db-journal"};
+	static const char *const own[] = {
+		"results", "lease", "outbox", "holds.db", "holds.db-journal", "node", "imported", "gc.json"};
 
 	for (size_t i = 0; i < ARRAY_SIZE(own); i++) {
 		if (strcmp(container_id, own[i]) == 0)
 			return true;
 	}
 	return false;
+}
+
+bool request_is_container(const char *text)
+{
+	return request_is_name(text) && !is_own_file(text) && strlen(text) <= 200;
 }
 
 static int read_environment(struct request *request, struct error *e)

@@ -42,5 +42,8 @@ void request_clear(struct request *request);
 /** Whether it is a container ID or network name as the specification wants it: [a-zA-Z0-9][a-zA-Z0-9_.-]* */
 bool request_is_name(const char *text);
 
+/** Whether it can be a container's ID here: such a name, and none of lamina's own files in cniDir. */
+bool request_is_container(const char *text);
+
 /** Whether it can be an interface's name; the reason, when not, is ERROR_ENVIRONMENT in skel's words. */
 int request_check_ifname(const char *ifname, struct error *e);

@@ -7,6 +7,12 @@
 #include <limits.h>
 #include <string.h>
 
+/* How long the API server is waited for. */
+#define API_SECONDS 20
+
+/* Kubernetes allows a node 253. */
+#define NODE_MAX 253
+
 static void read_boot_id(char boot_id[40])
 {
 	cleanup_free char *text = NULL;
@@ -18,14 +24,29 @@ static void read_boot_id(char boot_id[40])
 	boot_id[strcspn(boot_id, "\n")] = '\0';
 }
 
+/* Where a name that the API server once said is noted: calls that do not ask it must find the same keys. */
+static char *node_path(const struct run *run)
+{
+	return format_text("%s/node", run->config->cni_dir);
+}
+
+static char *read_noted_node(const struct run *run)
+{
+	cleanup_free char *path = node_path(run), *text = NULL;
+	cleanup_error struct error ignored = {0};
+
+	if (file_read(path, NODE_MAX, &text, NULL, &ignored) < 0 || !request_is_name(text))
+		return NULL;
+	return steal_ptr(text);
+}
+
 static void name_node(struct run *run)
 {
 	char host[HOST_NAME_MAX + 1] = "";
 
-	if (run->config->node) {
-		run->node = copy_text(run->config->node);
+	run->node = run->config->node ? copy_text(run->config->node) : read_noted_node(run);
+	if (run->node)
 		return;
-	}
 	gethostname(host, sizeof(host) - 1);
 	run->node = copy_text(host);
 	run->node_guessed = true;
@@ -60,6 +81,70 @@ int run_enter(struct run *run, const char *path, struct error *e)
 	return 0;
 }
 
+void run_name_node(struct run *run, const char *name)
+{
+	cleanup_error struct error ignored = {0};
+	cleanup_free char *path = node_path(run);
+
+	if (run->config->node || !name || !request_is_name(name) || strlen(name) > NODE_MAX)
+		return;
+	run->node_guessed = false;
+	if (strcmp(run->node, name) == 0)
+		return;
+	free(run->node);
+	run->node = copy_text(name);
+	if (file_write(path, 0600, name, strlen(name), &ignored) < 0)
+		log_write(LOG_WARNING, "%s", ignored.message);
+}
+
+int64_t run_within(const struct run *run, int64_t seconds)
+{
+	const int64_t deadline = clock_now() + seconds * SECONDS;
+
+	return deadline < run->deadline ? deadline : run->deadline;
+}
+
+int run_http(struct run *run, struct http **ret, struct error *e)
+{
+	if (!run->http && http_open(&run->http, e) < 0)
+		return e->err;
+	*ret = run->http;
+	return 0;
+}
+
+int run_kube(struct run *run, struct kube **ret, struct error *e)
+{
+	struct http *http;
+
+	*ret = run->kube;
+	if (run->kube || !run->config->kube_config)
+		return 0;
+	if (kubeconfig_read(run->config->kube_config, &run->kubeconfig, e) < 0 || run_http(run, &http, e) < 0 ||
+		kube_open(run->kubeconfig, http, run_within(run, API_SECONDS), &run->kube, e) < 0)
+		return e->err;
+	*ret = run->kube;
+	return 0;
+}
+
+static void close_remote(struct run *run)
+{
+	for (size_t i = 0; i < run->remote_count; i++) {
+		store_close(run->remote[i].store);
+		etcd_config_free(run->remote[i].etcd);
+		free(run->remote[i].key);
+	}
+	free(run->remote);
+	run->remote = NULL;
+	run->remote_count = 0;
+}
+
+void run_close_stores(struct run *run)
+{
+	close_remote(run);
+	store_close(run->store);
+	run->store = NULL;
+}
+
 struct call_params run_call(const struct run *run, const char *command, const char *ifname)
 {
 	return (struct call_params){
@@ -81,7 +166,13 @@ void run_extend(struct run *run, int64_t seconds)
 
 void run_close(struct run *run)
 {
-	store_close(run->store);
+	run_close_stores(run);
+	if (run->kube)
+		kube_free(run->kube);
+	if (run->kubeconfig)
+		kubeconfig_free(run->kubeconfig);
+	if (run->http)
+		http_free(run->http);
 	nl_free(run->pod);
 	nl_free(run->host);
 	cleanup_close_fd(&run->netns_fd);

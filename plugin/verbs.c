@@ -4,6 +4,8 @@
 #include "delegate/result.h"
 #include "plugin/base/fault.h"
 #include "plugin/base/log.h"
+#include "plugin/lease_outbox.h"
+#include "plugin/pod.h"
 #include "plugin/results.h"
 #include "plugin/state.h"
 
@@ -13,6 +15,9 @@
 /* Shares of the time that an ADD has (key `timeout`, 60 s): its rollback, and DEL and CHECK. */
 #define ROLLBACK_SHARE 4
 #define DEL_SHARE 2
+
+/* For what comes behind the answer, which the runtime waits for all the same. */
+#define AFTERWARDS_SECONDS 2
 
 static int64_t share(const struct config *config, int64_t part)
 {
@@ -50,8 +55,8 @@ static void roll_back(struct plan *plan, struct run *run)
 	 * wait for the store. */
 	plan_settle(plan);
 	run_extend(run, share(run->config, ROLLBACK_SHARE));
-	store_close(run->store);
-	run->store = NULL;
+	run->going_back = true;
+	run_close_stores(run);
 	plan_unmake(plan, run, done, &down);
 	error_clear(&down);
 	if (state_strike(plan, done, run, &down) < 0)
@@ -91,28 +96,69 @@ static int make_recorded(struct plan *plan, struct run *run, cJSON *overall, cJS
 	return 0;
 }
 
+/* Where the annotations come from; those that the runtime has handed over are placed at once. */
+static int find_pod(
+	struct pod *pod, struct plan *plan, const struct request *request, const struct config *config, struct error *e)
+{
+	*pod = (struct pod){0};
+	if (!plan_claims(plan) && !config->reads_networks)
+		return 0;
+	if (pod_find(pod, request, config, e) < 0)
+		return e->err;
+	if (pod->source == POD_API)
+		return 0;
+	if (pod_check_networks(pod, config, e) < 0)
+		return e->err;
+	return plan_place(plan, request, config, pod->annotations, e);
+}
+
+/* From here on the record can say what will be claimed. */
+static int learn_pod(struct pod *pod, struct plan *plan, struct run *run, struct error *e)
+{
+	if (pod->source == POD_API && (pod_await(pod, run, e) < 0 || pod_check_networks(pod, run->config, e) < 0 ||
+					      plan_place(plan, run->request, run->config, pod->annotations, e) < 0))
+		return e->err;
+	return plan_prepare(plan, run, e);
+}
+
+static int learn_late(struct pod *pod, struct plan *plan, struct run *run, struct error *e)
+{
+	if (learn_pod(pod, plan, run, e) < 0 || state_save(plan, false, run, e) < 0)
+		return e->err;
+	return fault_point("learned") < 0 ? error_set(e, -EIO, ERROR_IO, "fault: learned") : 0;
+}
+
 int verb_add(const struct request *request, cJSON **ret, struct error *e)
 {
 	cleanup_config struct config config = {0};
 	cleanup_plan struct plan plan = {0};
 	cleanup_run struct run run = {.netns_fd = -1};
+	cleanup_pod struct pod pod = {0};
 	cleanup_json cJSON *overall = NULL;
 
 	if (config_read(request->conf, false, &config, e) < 0 || plan_build(&plan, request, &config, e) < 0 ||
-		read_previous(request, &overall, e) < 0)
+		read_previous(request, &overall, e) < 0 || find_pod(&pod, &plan, request, &config, e) < 0)
 		return e->err;
 	trace_step("planned");
 	if (refuse_recorded(request, &config, e) < 0 || run_open(&run, request, &config, config.timeout, e) < 0 ||
-		run_enter(&run, request->netns, e) < 0 || plan_inspect(&plan, &run, e) < 0)
+		run_enter(&run, request->netns, e) < 0 || pod_ask(&pod, &run, e) < 0 ||
+		plan_inspect(&plan, &run, e) < 0)
 		return e->err;
 	trace_step("inspected");
 	process_adopt_orphans();
+	/* For speed, and only then, something is made before all is validated: the default network, while the API
+	 * server is asked for annotations that do not change it. */
+	const bool early = pod.source == POD_API && plan_may_begin(&plan, &config);
+
+	if (!early && learn_pod(&pod, &plan, &run, e) < 0)
+		return e->err;
 	if (state_save(&plan, false, &run, e) < 0)
 		return e->err;
 	trace_step("recorded");
 	if (fault_point("recorded") < 0)
 		error_set(e, -EIO, ERROR_IO, "fault: recorded");
-	if (e->err || make_recorded(&plan, &run, overall, ret, e) < 0)
+	if (e->err || plan_begin(&plan, &run, e) < 0 || (early && learn_late(&pod, &plan, &run, e) < 0) ||
+		make_recorded(&plan, &run, overall, ret, e) < 0)
 		roll_back(&plan, &run);
 	return e->err;
 }
@@ -232,6 +278,26 @@ static void mark_going(const struct record *record, const struct run *run)
 		state_mark_going(run, &ignored);
 }
 
+int verb_take_down(struct run *run, struct record *record, struct error *e)
+{
+	if (await_killed(run->request, record, run, e) < 0 || enter_recorded(run, record, e) < 0)
+		return e->err;
+	mark_going(record, run);
+	trace_step("loaded");
+
+	cleanup_free bool *done = allocate(record->plan.count, sizeof(*done));
+	cleanup_error struct error strike = {0};
+
+	plan_unmake(&record->plan, run, done, e);
+	fault_point("unmade");
+	/* The same holds for a delegate whose program is not there, and of which nothing is recorded. */
+	if (record->assumed && e->err == -ENOENT && e->code == ERROR_CONFIG)
+		error_clear(e);
+	state_strike(&record->plan, done, run, &strike);
+	error_keep_first(e, &strike);
+	return e->err;
+}
+
 int verb_del(const struct request *request, struct error *e)
 {
 	cleanup_config struct config config = {0};
@@ -243,21 +309,7 @@ int verb_del(const struct request *request, struct error *e)
 	if (run_open(&run, request, &config, share(&config, DEL_SHARE), e) < 0)
 		return e->err;
 	process_adopt_orphans();
-	if (await_killed(request, &record, &run, e) < 0 || enter_recorded(&run, &record, e) < 0)
-		return e->err;
-	mark_going(&record, &run);
-	trace_step("loaded");
-
-	cleanup_free bool *done = allocate(record.plan.count, sizeof(*done));
-	cleanup_error struct error strike = {0};
-
-	plan_unmake(&record.plan, &run, done, e);
-	/* The same holds for a delegate whose program is not there, and of which nothing is recorded. */
-	if (record.assumed && e->err == -ENOENT && e->code == ERROR_CONFIG)
-		error_clear(e);
-	state_strike(&record.plan, done, &run, &strike);
-	error_keep_first(e, &strike);
-	return e->err;
+	return verb_take_down(&run, &record, e);
 }
 
 int verb_check(const struct request *request, struct error *e)
@@ -294,4 +346,18 @@ int verb_check(const struct request *request, struct error *e)
 			return e->err;
 	}
 	return 0;
+}
+
+void verb_afterwards(const struct request *request, time_t began)
+{
+	cleanup_config struct config config = {0};
+	cleanup_run struct run run = {.netns_fd = -1};
+	cleanup_error struct error e = {0};
+
+	config_read_folders(request->conf, &config);
+	if (!lease_outbox_waits(&config, began))
+		return;
+	if (run_open(&run, request, &config, AFTERWARDS_SECONDS, &e) < 0 || lease_drain_outbox(&run, NULL, &e) < 0)
+		log_write(LOG_WARNING, "queued releases wait on: %s", e.message);
+	trace_step("queued releases sent");
 }

@@ -4,6 +4,7 @@
 #include "plugin/base/file.h"
 #include "plugin/base/log.h"
 #include "plugin/lease_file.h"
+#include "plugin/pod.h"
 #include "plugin/verbs.h"
 
 #include <errno.h>
@@ -27,7 +28,7 @@ static void ipam_run_clear(struct ipam_run *ipam)
 
 static int read_addressing(const struct request *request, struct ipam_run *ipam, struct error *e)
 {
-	if (addressing_read(request->conf, "", ipam->config.runtime_config, &ipam->addressing, e) < 0)
+	if (addressing_read(request->conf, "", &ipam->config, &ipam->addressing, e) < 0)
 		return e->err;
 	if (ipam->addressing.kind != ADDRESSING_LEASE)
 		return error_set(e, -EINVAL, ERROR_CONFIG, "ipam.type is %.64s: it must be " OWN_IPAM,
@@ -37,9 +38,12 @@ static int read_addressing(const struct request *request, struct ipam_run *ipam,
 
 static int place_wanted(const struct request *request, struct ipam_run *ipam, struct error *e)
 {
+	cleanup_pod struct pod pod = {0};
 	struct annotations annotations;
 
-	if (annotations_read(request, &ipam->config, &annotations, e) < 0)
+	if (pod_find(&pod, request, &ipam->config, e) < 0 || pod_ask(&pod, &ipam->run, e) < 0 ||
+		pod_await(&pod, &ipam->run, e) < 0 ||
+		annotations_read(request, &ipam->config, pod.annotations, &annotations, e) < 0)
 		return e->err;
 	for (size_t i = 0; i < annotations.count; i++) {
 		const struct wanted *wanted = &annotations.wanted[i];
@@ -64,7 +68,10 @@ static void release(struct ipam_run *ipam, struct made *made)
 	cleanup_error struct error down = {0};
 	cleanup_free char *path = lease_file_path(&ipam->run);
 
-	if (lease_release(ipam->run.request->ifname, &ipam->run, made, &down) < 0 || file_remove(path, &down) < 0)
+	ipam->run.going_back = true;
+	run_close_stores(&ipam->run);
+	if (lease_release(ipam->addressing.config->etcd, ipam->run.request->ifname, &ipam->run, made, &down) < 0 ||
+		file_remove(path, &down) < 0)
 		log_write(LOG_WARNING, "%s", down.message);
 }
 
@@ -73,9 +80,11 @@ static int claim(struct ipam_run *ipam, struct made *made, struct error *e)
 	const struct request *request = ipam->run.request;
 	struct lease_request lease = addressing_lease(&ipam->addressing, request->network, request->ifname);
 
-	if (lease_prepare(&lease, &ipam->run, made, e) < 0 || lease_file_write(made, false, &ipam->run, e) < 0)
+	if (lease_prepare(&lease, &ipam->run, made, e) < 0 ||
+		lease_file_write(made, lease.config->etcd, false, &ipam->run, e) < 0)
 		return e->err;
-	if (lease_claim(&lease, &ipam->run, made, e) < 0 || lease_file_write(made, true, &ipam->run, e) < 0) {
+	if (lease_claim(&lease, &ipam->run, made, e) < 0 ||
+		lease_file_write(made, lease.config->etcd, true, &ipam->run, e) < 0) {
 		release(ipam, made);
 		return e->err;
 	}
@@ -105,7 +114,8 @@ static bool has_already(struct ipam_run *ipam, struct made *made)
 
 	if (lease_file_read(path, &file, &ignored) < 0 || file.made.lease != MADE_DONE ||
 		!sandbox_is(&file.sandbox, &ipam->run.sandbox, ipam->run.boot_id) ||
-		lease_check(ipam->run.request->ifname, &ipam->run, &file.made, &ignored) < 0)
+		lease_check(
+			ipam->addressing.config->etcd, ipam->run.request->ifname, &ipam->run, &file.made, &ignored) < 0)
 		return false;
 	*made = file.made;
 	file.made = (struct made){0};
@@ -120,7 +130,7 @@ int ipam_add(const struct request *request, cJSON **ret, struct error *e)
 	cJSON *dns = NULL;
 
 	if (config_read(request->conf, true, &ipam.config, e) < 0 || read_addressing(request, &ipam, e) < 0 ||
-		place_wanted(request, &ipam, e) < 0 || open_run(request, &ipam, e) < 0 ||
+		open_run(request, &ipam, e) < 0 || place_wanted(request, &ipam, e) < 0 ||
 		run_enter(&ipam.run, request->netns, e) < 0)
 		return e->err;
 	if (ipam.addressing.config->resolv_conf &&
@@ -142,6 +152,7 @@ int ipam_del(const struct request *request, struct error *e)
 {
 	cleanup_ipam_run struct ipam_run ipam = {.run.netns_fd = -1};
 	cleanup_lease_file struct lease_file file = {0};
+	cleanup_etcd_config struct etcd_config *etcd = NULL;
 
 	config_read_folders(request->conf, &ipam.config);
 	if (open_run(request, &ipam, e) < 0)
@@ -156,7 +167,8 @@ int ipam_del(const struct request *request, struct error *e)
 		made_clear(&file.made);
 		file.made = (struct made){.lease = MADE_INTENDED, .lease_network = copy_text(request->network)};
 	}
-	if (lease_release(request->ifname, &ipam.run, &file.made, e) < 0)
+	if (addressing_read_etcd(request->conf, "", &etcd, e) < 0 ||
+		lease_release(etcd, request->ifname, &ipam.run, &file.made, e) < 0)
 		return e->err;
 	return file_remove(path, e);
 }
@@ -172,5 +184,12 @@ int ipam_check(const struct request *request, struct error *e)
 	if (!recall(&ipam, &made))
 		return error_set(e, -ENOENT, ERROR_IO, "interface %s of container %s has no recorded address",
 			request->ifname, request->container_id);
-	return lease_check(request->ifname, &ipam.run, &made, e);
+	return lease_check(ipam.addressing.config->etcd, request->ifname, &ipam.run, &made, e);
+}
+
+int ipam_status(const struct request *request, struct error *e)
+{
+	cleanup_ipam_run struct ipam_run ipam = {.run.netns_fd = -1};
+
+	return config_read(request->conf, true, &ipam.config, e) < 0 ? e->err : read_addressing(request, &ipam, e);
 }

@@ -185,7 +185,10 @@ sources()
 integration_tests()
 {
 	bats_all "${FILES[@]}"
-	((${#FILES[@]} > 0)) || check "demo" deploy/demo.sh
+	if ((${#FILES[@]} == 0)); then
+		check "demo" deploy/demo.sh
+		check "demo on a cluster" deploy/demo.sh --etcd
+	fi
 }
 
 style_format()
@@ -279,7 +282,7 @@ main()
 	trap cleanup EXIT
 	trap 'exit 130' INT TERM
 	host_state >"$RUN_TMP/host"
-	if [[ -n $INTEGRATION ]]; then
+	if [[ -n $UNIT$INTEGRATION ]]; then
 		check "parts" test/lab/parts.sh
 	fi
 	build_all

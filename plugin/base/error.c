@@ -98,6 +98,18 @@ void error_keep_first(struct error *to, struct error *from)
 	*from = (struct error){0};
 }
 
+void error_add(struct error *to, struct error *from)
+{
+	if (to->err && from->err) {
+		cleanup_free char *before = to->details;
+		const char *more = from->details ? from->details : "";
+
+		to->details = format_text("%s%salso: %s%s%s%s", before ? before : "", before && *before ? "; " : "",
+			from->message, *more ? " (" : "", more, *more ? ")" : "");
+	}
+	error_keep_first(to, from);
+}
+
 void error_clear(struct error *e)
 {
 	free(e->message);

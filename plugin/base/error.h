@@ -43,6 +43,9 @@ int error_details(struct error *e, const char *format, ...) __attribute__((forma
 /** Moves the error of `from` into `to` when `to` has none yet; clears `from` either way: the first error wins. */
 void error_keep_first(struct error *to, struct error *from);
 
+/** As error_keep_first, but of an error that comes later the message goes into the details of the first one. */
+void error_add(struct error *to, struct error *from);
+
 /** Frees the texts and makes the error empty again. */
 void error_clear(struct error *e);
 

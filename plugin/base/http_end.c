@@ -40,6 +40,11 @@ static bool is_rejection(const char *said)
 		"access denied", "handshake failure"};
 	const char *alert = strstr(said, "alert ");
 
+	/* With TLS 1.2 the alert "certificate expired" is taken for an error of ours in checking the server's, with
+	 * which nothing is wrong (libcurl 7.88, ossl_connect_step2). */
+	if (strcmp(said, "SSL certificate verification failed") == 0)
+		return true;
+
 	for (size_t i = 0; alert && i < ARRAY_SIZE(alerts); i++) {
 		if (strncmp(alert + strlen("alert "), alerts[i], strlen(alerts[i])) == 0)
 			return true;
@@ -145,9 +150,12 @@ static const char *failure_text(const struct http_call *call, CURLcode code, enu
 		break;
 	case HTTP_GARBAGE:
 		return "the answer is not HTTP (or, with https, not TLS)";
+	case HTTP_REJECTED:
+		if (code == CURLE_PEER_FAILED_VERIFICATION)
+			return "the server says that our certificate is expired";
+		break;
 	case HTTP_OK:
 	case HTTP_PEER:
-	case HTTP_REJECTED:
 	case HTTP_OWN:
 		break;
 	}

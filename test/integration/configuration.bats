@@ -243,14 +243,16 @@ pasted()
 	assert_nothing_done
 }
 
-@test "etcdConfig and kubeConfig are refused, not ignored" {
+@test "what etcdConfig, kubeConfig and conflictProbe cannot mean is refused" {
+	local ipam='delegates\[1\]\.ipam' url='{etcdURL: "https://192.168.122.11:2379"}'
 	snapshot
-	refused 7 'delegates\[1\]\.ipam\.etcdConfig is set: .*remove the key' '.delegates[1].ipam.etcdConfig = {etcdURL: "https://192.168.122.11:2379"}'
-	refused 7 'delegates\[1\]\.ipam\.kubeConfig is set: .*remove the key' '.delegates[1].ipam.kubeConfig = "/etc/kubernetes/ssl/kube.kubeconfig"'
-	CONF=$(<"$LAB_DIR/seed/10-multus.conf")
-	cni ADD
-	assert_code 7
-	assert_msg 'delegates\[1\]\.ipam\.(etc|kube)'
+	refused 7 "$ipam\.etcdConfig\.etcdURL" '.delegates[1].ipam.etcdConfig = {}' \
+		'.delegates[1].ipam.etcdConfig = {etcdURL: "ftp://192.168.122.11:2379"}' \
+		'.delegates[1].ipam.etcdConfig = {etcdURL: "https://192.168.122.11:2379,http://192.168.122.12:2379"}'
+	refused 7 "$ipam\.etcdConfig\.etcd(Cert|Key)File" ".delegates[1].ipam.etcdConfig = $url + {etcdCertFile: \"x.pem\"}" \
+		".delegates[1].ipam.etcdConfig = $url + {etcdCertFile: \"/x.pem\"}" ".delegates[1].ipam.etcdConfig = $url + {etcdKeyFile: \"/x.pem\"}"
+	refused 7 'ipam\.kubeConfig is "kube.kubeconfig": it must be an absolute path' '.delegates[1].ipam.kubeConfig = "kube.kubeconfig"'
+	refused 7 'conflictProbe is "never": it must be takeover, always or off' '.conflictProbe = "never"'
 	assert_nothing_done
 }
 
@@ -321,7 +323,7 @@ pasted()
 @test "keys of multus that would change what a pod gets are refused, not ignored" {
 	local key
 	snapshot
-	for key in kubeconfig clusterNetwork auxiliaryCNIChainName; do
+	for key in clusterNetwork auxiliaryCNIChainName; do
 		refused 7 "^$key is not supported.*remove the key" ".$key = \"x\""
 	done
 	refused 7 '^defaultNetworks is not supported' '.defaultNetworks = ["x"]'

@@ -23,6 +23,10 @@
 #   etcd_ctl ARG ...           etcdctl (API version 3) with the client's certificate, for all members that were started.
 #   etcd_ctl_at N ARG ...      the same for one member.
 #   etcd_dump [PREFIX]         everything under PREFIX (default: /etcd-cni) as one JSON object, key: value.
+#   etcd_fill                  writes until the quota is used up: from now on etcd has the NOSPACE alarm. With --quota 20000000 that takes
+#                              a second.
+#   etcd_drain                 makes room again and ends the alarm.
+#   etcd_compact               drops all revisions but the newest.
 #   etcd_gateway PATH JSON [N] POST by the JSON gateway of member N (default: 1): etcd_gateway /v3/kv/range '{"key": "Lw=="}'
 #   etcd_log N                 what a member has written.
 
@@ -51,10 +55,12 @@ etcd_down()
 {
 	local file n
 	[[ -n ${ETCD_DIR:-} && -d $ETCD_DIR ]] || return 0
-	for file in "$ETCD_DIR"/*.pid; do
+	# The data of members that were killed before, too: the next cluster has the same name, and one of its members would start
+	# with the log of this one.
+	for file in "$ETCD_DIR"/*.place; do
 		[[ -e $file ]] || continue
-		n=$(basename "$file" .pid)
-		etcd_kill "$n"
+		n=$(basename "$file" .place)
+		[[ ! -e $ETCD_DIR/$n.pid ]] || etcd_kill "$n"
 		etcd_exec "$n" rm -rf "$(etcd_data "$n")"
 	done
 	rm -rf -- "$ETCD_DIR"
@@ -151,6 +157,31 @@ etcd_dump()
 {
 	etcd_ctl get --prefix "${1:-/etcd-cni}" -w json |
 		jq '(.kvs // []) | map({key: (.key | @base64d), value: ((.value // "") | @base64d)}) | from_entries'
+}
+
+etcd_fill()
+{
+	local n
+	for ((n = 0; n < 1000; n++)); do
+		head -c 1000000 /dev/zero | tr '\0' x | etcd_ctl put "/fill/$n" >/dev/null 2>&1 || break
+	done
+	etcd_ctl alarm list | grep -q NOSPACE || { echo "etcd.sh: the quota is not used up" >&2 && return 1; }
+}
+
+etcd_drain()
+{
+	local n
+	etcd_ctl del --prefix /fill/ >/dev/null && etcd_compact || return
+	for n in $(etcd_running); do
+		etcd_ctl_at "$n" defrag >/dev/null || return
+	done
+	etcd_ctl alarm disarm >/dev/null
+}
+
+etcd_compact()
+{
+	local revision
+	revision=$(etcd_ctl get / -w json | jq .header.revision) && etcd_ctl compact --physical "$revision" >/dev/null
 }
 
 etcd_gateway()

@@ -15,7 +15,7 @@ install_list()
 {
 	local -a build=(gcc libc6-dev meson ninja-build pkg-config
 		libnl-3-dev libnl-route-3-dev libcjson-dev libcurl4-openssl-dev libsqlite3-dev libyaml-dev)
-	local -a demo=(ca-certificates containernetworking-plugins iproute2 iputils-ping jq mount openssl python3-yaml)
+	local -a demo=(ca-certificates containernetworking-plugins curl iproute2 iputils-ping jq mount openssl python3-yaml)
 	local -a test=(bats clang clang-format clang-tidy git iptables libclang-rt-14-dev libcmocka-dev libmnl-dev
 		procps shellcheck sqlite3 strace tcpdump valgrind)
 

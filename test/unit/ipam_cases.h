@@ -120,9 +120,7 @@ static const struct {
 		AT ".domain is a/b: it must be 1 to 63 letters, digits, dots, dashes or underscores"},
 	{"{" NET ",\"domain\":\"\"}",
 		AT ".domain is empty: it must be 1 to 63 letters, digits, dots, dashes or underscores"},
-	{"{" NET ",\"etcdConfig\":{\"etcdURL\":\"https://x\"}}",
-		AT ".etcdConfig is set: this version of lamina keeps addresses on the node; remove the key"},
-	{"{" NET ",\"KubeConfig\":\"/x\"}",
-		AT ".kubeConfig is set: this version of lamina keeps addresses on the node; remove the key"},
+	{"{" NET ",\"KubeConfig\":\"x.conf\"}",
+		AT ".kubeConfig is \"x.conf\": it must be an absolute path"},
 	{"{" NET ",\"resolvConf\":1}", AT ".resolvConf is 1: it must be a string"},
 };

@@ -4,6 +4,7 @@
 #include "plugin/attachment.h"
 #include "plugin/base/base64.h"
 #include "plugin/plan.h"
+#include "plugin/pod.h"
 #include "plugin/sandbox.h"
 
 #include <setjmp.h>
@@ -90,8 +91,11 @@ static int read_annotations(const char *map, const char *pod, struct annotations
 	if (map)
 		json_put(runtime_config, ANNOTATIONS_CAPABILITY, parse(map));
 
-	int r = annotations_read(&request, &config, ret, e);
+	cleanup_pod struct pod known = {0};
+	int r = pod_find(&known, &request, &config, e);
 
+	if (r == 0)
+		r = annotations_read(&request, &config, known.annotations, ret, e);
 	free(request.pod.pod);
 	return r;
 }
@@ -243,7 +247,8 @@ static unsigned int plan(const char *conf_text, const char *map, struct plan *pl
 
 	json_put(runtime_config, ANNOTATIONS_CAPABILITY, parse(map));
 	json_put(conf, "runtimeConfig", runtime_config);
-	if (config_read(conf, false, &config, e) < 0 || plan_build(plan, &request, &config, e) < 0)
+	if (config_read(conf, false, &config, e) < 0 || plan_build(plan, &request, &config, e) < 0 ||
+		plan_place(plan, &request, &config, json_get(runtime_config, ANNOTATIONS_CAPABILITY), e) < 0)
 		return e->code;
 	return 0;
 }

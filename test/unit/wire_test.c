@@ -1,29 +1,8 @@
 /* netlink/: what is heard on the master's wire when a macvlan comes up, and what is usable at once. */
-#include "plugin/base/log.h"
-#include "test/unit/netlink_kit.h"
-
-#include <net/ethernet.h>
-#include <netinet/icmp6.h>
-#include <netinet/if_ether.h>
-#include <netinet/in.h>
-#include <netinet/ip6.h>
-#include <netpacket/packet.h>
-#include <poll.h>
+#include "test/unit/rival.h"
 
 /* What is announced goes out at once; a repetition would come within this time. */
 #define LISTEN_MS 700
-
-/* A packet socket on the other end of the master's veth. */
-static int listen_on_wire(void)
-{
-	struct sockaddr_ll wire = {
-		.sll_family = AF_PACKET, .sll_protocol = htons(ETH_P_ALL), .sll_ifindex = (int)if_nametoindex("p0")};
-	int fd = socket(AF_PACKET, SOCK_RAW | SOCK_CLOEXEC, 0);
-
-	assert_true(fd >= 0);
-	assert_int_equal(bind(fd, (struct sockaddr *)&wire, sizeof(wire)), 0);
-	return fd;
-}
 
 /* Gives every frame from that MAC to count(frame, length, arg) for a while; returns the sum. */
 static int hear(int fd, const uint8_t mac[MAC_BYTES],
@@ -96,21 +75,6 @@ static void kernel_announces_each_ipv4_address_once(void **state)
 	}
 }
 
-/* RFC 1071, with the pseudo header of RFC 8200 8.1: 0 when the checksum in the packet is right. */
-static uint16_t icmp_checksum(const struct ip6_hdr *ip, const uint8_t *payload, size_t length)
-{
-	uint32_t sum = (uint32_t)length + IPPROTO_ICMPV6;
-	const uint8_t *addresses = (const uint8_t *)&ip->ip6_src;
-
-	for (size_t i = 0; i < 32; i += 2)
-		sum += (uint32_t)addresses[i] << 8 | addresses[i + 1];
-	for (size_t i = 0; i + 1 < length; i += 2)
-		sum += (uint32_t)payload[i] << 8 | payload[i + 1];
-	while (sum >> 16)
-		sum = (sum & 0xffff) + (sum >> 16);
-	return (uint16_t)~sum;
-}
-
 static int count_advertisement(const uint8_t *frame, size_t length, const void *arg)
 {
 	static const uint8_t everybody_mac[MAC_BYTES] = {0x33, 0x33, 0, 0, 0, 1};
@@ -130,7 +94,7 @@ static int count_advertisement(const uint8_t *frame, size_t length, const void *
 	assert_memory_equal(&ip->ip6_src, &advert.nd_na_target, 16);
 	assert_int_equal(ip->ip6_hlim, 255);
 	assert_int_equal(advert.nd_na_code, 0);
-	assert_int_equal(icmp_checksum(ip, payload, ntohs(ip->ip6_plen)), 0);
+	assert_int_equal(icmp_sum(frame + ETH_HLEN, ntohs(ip->ip6_plen)), 0);
 	if (advert.nd_na_target.s6_addr[0] == 0xfe)
 		return 0; /* the kernel's own, for the link-local address */
 

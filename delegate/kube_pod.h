@@ -1,0 +1,25 @@
+/* What the API server says about pods, nodes and leases, read and checked. For kube.c only. */
+#pragma once
+
+#include "delegate/kube.h"
+
+/** Whether it is a DNS label (RFC 1123: a namespace) or, with dots allowed, a subdomain (a pod, a node). Such a name
+ * is one segment of a path, as it is. */
+bool kube_is_name(const char *name, bool dots);
+
+/** Fills ret (found) from a Pod. Wrong types, no uid, no name: ERROR_TRY_AGAIN. Cleared with kube_pod_clear. */
+int kube_pod_read(const cJSON *json, struct kube_pod *ret, struct error *e);
+
+struct kube_pod_list {
+	struct kube_pod *pods;
+	size_t count;
+};
+
+/** Appends the pods of a PodList. *ret_continue is the next page's key, borrowed from json; NULL: the last page. */
+int kube_pods_read(const cJSON *json, struct kube_pod_list *list, const char **ret_continue, struct error *e);
+
+/** Whether the Node has the taint node.kubernetes.io/out-of-service. */
+int kube_node_read(const cJSON *json, bool *ret_out_of_service, struct error *e);
+
+/** Whether the node's Lease was renewed in time. now: seconds since 1970, by the API server's clock. */
+int kube_lease_read(const cJSON *json, int64_t now, bool *ret_alive, struct error *e);

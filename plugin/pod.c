@@ -1,0 +1,131 @@
+#include "plugin/pod.h"
+
+#include "plugin/base/log.h"
+
+#include <errno.h>
+#include <string.h>
+
+/* How long a pod is waited for that the API server does not know yet, and how often it is asked then. */
+#define PATIENCE (4 * SECONDS)
+#define PAUSE (SECONDS / 5)
+
+int pod_find(struct pod *ret, const struct request *request, const struct config *config, struct error *e)
+{
+	const cJSON *map = json_get(config->runtime_config, ANNOTATIONS_CAPABILITY);
+	const struct request_args *pod = &request->pod;
+
+	*ret = (struct pod){.source = POD_RUNTIME, .annotations = map};
+	if (map && !cJSON_IsObject(map))
+		return error_set(
+			e, -EINVAL, ERROR_CONFIG, "runtimeConfig[\"%s\"] must be an object", ANNOTATIONS_CAPABILITY);
+	if (map)
+		return 0;
+	ret->source = pod->pod ? POD_API : POD_NONE;
+	if (!pod->pod || config->kube_config)
+		return 0;
+	if (config->declares_annotations)
+		return error_set(e, -ENOENT, ERROR_CONFIG,
+			"the runtime did not hand over the annotations of pod %.64s/%.256s, which may have a fixed "
+			"address: "
+			"containerd >= 1.5 or CRI-O >= 1.29 is needed, or ipam.kubeConfig to ask the API server",
+			pod->ns ? pod->ns : "", pod->pod);
+	return error_set(e, -ENOENT, ERROR_CONFIG,
+		"capabilities lacks \"%s\": true, and ipam has no kubeConfig, so nobody says whether pod %.64s/%.256s "
+		"has a "
+		"fixed address: add one of them",
+		ANNOTATIONS_CAPABILITY, pod->ns ? pod->ns : "", pod->pod);
+}
+
+static int start(struct pod *pod, struct run *run, bool latest, struct error *e)
+{
+	const struct request_args *args = &run->request->pod;
+	struct kube *kube = NULL;
+
+	if (run_kube(run, &kube, e) < 0)
+		return e->err;
+	return kube_pod_start(kube, args->ns ? args->ns : "default", args->pod, latest, &pod->call, e);
+}
+
+int pod_ask(struct pod *pod, struct run *run, struct error *e)
+{
+	if (pod->source != POD_API)
+		return 0;
+	if (start(pod, run, false, e) < 0)
+		return error_wrap(e, "the annotations of pod %.64s/%.256s",
+			run->request->pod.ns ? run->request->pod.ns : "", run->request->pod.pod);
+	trace_step("API server asked");
+	return 0;
+}
+
+static int await_one(struct pod *pod, struct error *e)
+{
+	cleanup_kube_call struct kube_call *call = steal_ptr(pod->call);
+
+	kube_pod_clear(&pod->object);
+	return kube_pod_await(call, &pod->object, e);
+}
+
+static bool is_asked_for(const struct pod *pod, const struct run *run)
+{
+	const char *uid = run->request->pod.uid;
+
+	return pod->object.found && (!uid || !pod->object.uid || strcmp(uid, pod->object.uid) == 0);
+}
+
+/* A cache may be behind, and the kubelet may be ahead of what was written. */
+static int await_that_pod(struct pod *pod, struct run *run, struct error *e)
+{
+	const int64_t patience = clock_now() + PATIENCE;
+
+	if (await_one(pod, e) < 0)
+		return e->err;
+	while (!is_asked_for(pod, run) && clock_now() < patience) {
+		clock_pause(PAUSE, run->deadline);
+		if (start(pod, run, true, e) < 0 || await_one(pod, e) < 0)
+			return e->err;
+	}
+	if (is_asked_for(pod, run))
+		return 0;
+	if (!pod->object.found)
+		return error_set(e, -ENOENT, ERROR_TRY_AGAIN,
+			"the API server does not know the pod: it was deleted, or is not "
+			"written yet");
+	return error_set(e, -ESTALE, ERROR_TRY_AGAIN,
+		"the API server's pod has UID %.64s, not %.64s: another one has that name by now", pod->object.uid,
+		run->request->pod.uid);
+}
+
+int pod_await(struct pod *pod, struct run *run, struct error *e)
+{
+	if (pod->source != POD_API)
+		return 0;
+	if (await_that_pod(pod, run, e) < 0)
+		return error_wrap(e, "the annotations of pod %.64s/%.256s",
+			run->request->pod.ns ? run->request->pod.ns : "", run->request->pod.pod);
+	pod->annotations = pod->object.annotations;
+	run_name_node(run, pod->object.node);
+	trace_step("annotations known");
+	return 0;
+}
+
+int pod_check_networks(const struct pod *pod, const struct config *config, struct error *e)
+{
+	static const char *const unserved[] = {"k8s.v1.cni.cncf.io/networks", "v1.multus-cni.io/default-network"};
+
+	for (size_t i = 0; i < ARRAY_SIZE(unserved) && config->reads_networks; i++) {
+		if (cJSON_GetObjectItemCaseSensitive(pod->annotations, unserved[i]))
+			return error_set(e, -ENOTSUP, ERROR_CONFIG,
+				"the pod's annotation %s is not supported by this version: list the networks in "
+				"delegates",
+				unserved[i]);
+	}
+	return 0;
+}
+
+void pod_clear(struct pod *pod)
+{
+	if (pod->call)
+		kube_call_free(pod->call);
+	kube_pod_clear(&pod->object);
+	*pod = (struct pod){0};
+}

@@ -1,0 +1,89 @@
+#include "plugin/base/file.h"
+#include "plugin/state_list.h"
+
+#include <errno.h>
+#include <string.h>
+
+/* [["K", "V"], ...] as CNI_ARGS. */
+static char *read_args(const cJSON *list)
+{
+	char *args = copy_text("");
+	const cJSON *pair;
+
+	cJSON_ArrayForEach(pair, list)
+	{
+		const cJSON *key = cJSON_GetArrayItem(pair, 0), *value = cJSON_GetArrayItem(pair, 1);
+		cleanup_free char *before = args;
+
+		if (!cJSON_IsString(key) || !cJSON_IsString(value)) {
+			before = NULL;
+			continue;
+		}
+		args = format_text("%s%s%s=%s", before, *before ? ";" : "", key->valuestring, value->valuestring);
+	}
+	return args;
+}
+
+static int read_cached(const char *path, struct cached_result *ret)
+{
+	cleanup_free char *text = NULL;
+	cleanup_json cJSON *cache = NULL;
+	cleanup_error struct error ignored = {0};
+	size_t length = 0;
+
+	if (file_read(path, JSON_MAX_BYTES, &text, &length, &ignored) < 0 ||
+		json_parse(text, length, path, &cache, &ignored) < 0)
+		return -EBADMSG;
+
+	const char *container_id = json_text(cache, "containerId"), *network = json_text(cache, "networkName"),
+		   *ifname = json_text(cache, "ifName"), *netns = json_text(cache, "netns");
+	const cJSON *capabilities = json_get(cache, "capabilityArgs");
+
+	if (!container_id || !network || !ifname || !request_is_container(container_id))
+		return -EBADMSG;
+	*ret = (struct cached_result){
+		.path = copy_text(path),
+		.container_id = copy_text(container_id),
+		.network = copy_text(network),
+		.ifname = copy_text(ifname),
+		.netns = copy_text(netns ? netns : ""),
+		.args = read_args(json_get(cache, "cniArgs")),
+		.capabilities = cJSON_IsObject(capabilities) ? json_copy(capabilities) : NULL,
+	};
+	return 0;
+}
+
+int cached_results_list(const char *cni_dir, struct cached_result **ret, size_t *ret_count, struct error *e)
+{
+	cleanup_free char *folder = format_text("%s/results", cni_dir);
+	cleanup_dir DIR *dir = opendir(folder);
+
+	*ret = NULL;
+	*ret_count = 0;
+	if (!dir && errno != ENOENT)
+		return error_set(e, -errno, ERROR_IO, "cannot open %s: %s", folder, strerror(errno));
+	for (struct dirent *file; dir && (file = readdir(dir));) {
+		cleanup_free char *path = format_text("%s/%s", folder, file->d_name);
+		struct cached_result cached;
+
+		if (file->d_name[0] == '.' || file->d_type == DT_DIR || read_cached(path, &cached) < 0)
+			continue;
+		*ret = reallocate(*ret, *ret_count + 1, sizeof(**ret));
+		(*ret)[(*ret_count)++] = cached;
+	}
+	return 0;
+}
+
+void cached_results_free(struct cached_result *results, size_t count)
+{
+	for (size_t i = 0; i < count; i++) {
+		free(results[i].path);
+		free(results[i].container_id);
+		free(results[i].network);
+		free(results[i].ifname);
+		free(results[i].netns);
+		free(results[i].args);
+		cJSON_Delete(results[i].capabilities);
+	}
+	free(results);
+}
