@@ -21,9 +21,13 @@
 #define PASSWORD_MAX 1024
 #define TOKEN_MAX 4000
 
+/* How often a member may say what looks like a mistake in its configuration, but may pass. */
+#define SUSPICIONS_MAX 3
+
 struct member {
 	const char *url;
 	bool unfit; /* it never will; not asked again in this call */
+	int suspicions;
 	char *said; /* why it did not answer, when it was asked last */
 };
 
@@ -317,7 +321,8 @@ static bool ask_round(struct etcd *etcd, struct request *request, cJSON **ret, s
 		log_write(LOG_DEBUG, "etcd: %s", e->message);
 		free(member->said);
 		member->said = copy_text(e->message);
-		member->unfit = verdict == ETCD_UNFIT;
+		member->suspicions += e->code == ERROR_CONFIG;
+		member->unfit = verdict == ETCD_UNFIT || member->suspicions == SUSPICIONS_MAX;
 		if (member->unfit)
 			error_keep_first(&request->refused, e);
 		error_clear(e);
@@ -340,6 +345,7 @@ static void begin(struct etcd *etcd)
 		free(etcd->members[i].said);
 		etcd->members[i].said = NULL;
 		etcd->members[i].unfit = false;
+		etcd->members[i].suspicions = 0;
 	}
 }
 

@@ -150,9 +150,12 @@ static const char *failure_text(const struct http_call *call, CURLcode code, enu
 		break;
 	case HTTP_GARBAGE:
 		return "the answer is not HTTP (or, with https, not TLS)";
+	case HTTP_REJECTED:
+		if (code == CURLE_PEER_FAILED_VERIFICATION)
+			return "the server says that our certificate is expired";
+		break;
 	case HTTP_OK:
 	case HTTP_PEER:
-	case HTTP_REJECTED:
 	case HTTP_OWN:
 		break;
 	}

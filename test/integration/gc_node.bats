@@ -318,9 +318,13 @@ edit_record()
 	clean_up
 	collect
 	assert_equal "$status/$output/$stderr" "0/[]/"
-	run --separate-stderr lamina gc everything
-	assert_equal "$status/$output" 2/
-	[[ $stderr == *"gc wants no argument"* ]]
+	local call
+	for call in 'gc everything' 'gc --force' 'gc --network k8snet2'; do
+		# shellcheck disable=SC2086 # words
+		run --separate-stderr lamina $call
+		assert_equal "$call: $status/$output" "$call: 2/"
+		[[ $stderr == *"gc wants no argument, and only --dry-run, --json and --conf"* ]]
+	done
 	run --separate-stderr lamina gc --conf /etc/nothing
 	assert_equal "$status/$output" 1/
 }
