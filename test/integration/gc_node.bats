@@ -256,7 +256,7 @@ edit_record()
 @test "an address without a record is given back in the second pass, when its namespace is gone" {
 	add pod
 	add other
-	node_exec rm "$STATE/pod" "$STATE/other"
+	node_exec rm -r "$STATE"
 	pod_down pod
 	collect
 	assert_equal "$status/$found" "0/address pod no record: waiting"
