@@ -32,7 +32,7 @@ static const char help[] =
 	"                      its first node is switched, every running pod's kube-ipam.ip\n"
 	"  lamina ip export [--dry-run]\n"
 	"                      give this node's dynamic addresses back to kube-ipam (etcd)\n"
-	"  lamina gc [--dry-run] [--json]\n"
+	"  lamina gc [--dry-run]\n"
 	"                      collect what pods that are gone have left on this node: of an earlier boot, or gone\n"
 	"                      in two runs at least five minutes apart; send queued releases\n"
 	"  lamina --version, lamina --help\n"
@@ -265,10 +265,13 @@ static int dispatch(struct options *options, FILE *out, struct error *e)
 	if (strcmp(command, "ip") == 0)
 		return run_ip(options, out, e);
 	if (strcmp(command, "gc") == 0) {
+		const struct ip_command heeded = {.dry_run = true};
 		const struct cli_gc_options gc = {
 			.conf = options->ip.conf, .json = options->json, .dry_run = options->ip.dry_run};
 
-		return options->count == 1 ? cli_gc(&gc, out, e) : wrong_call(e, "gc wants no argument");
+		if (options->count != 1 || !heeds(&heeded, &options->ip))
+			return wrong_call(e, "gc wants no argument, and only --dry-run, --json and --conf");
+		return cli_gc(&gc, out, e);
 	}
 	return wrong_call(e, "unknown command");
 }
