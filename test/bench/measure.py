@@ -1,7 +1,8 @@
 #!/usr/bin/env python3
 """Calls lamina and its peers as a runtime does and prints what each call took, as JSON. run.sh runs it inside of a node.
 
-Usage: measure.py FOLDER ROUNDS        FOLDER has seed.json, and gets what is written
+Usage: measure.py FOLDER ROUNDS        FOLDER has seed.json (the seed on one node), cluster.json (byte for byte) and uid (of the pod
+                                       in the API server), and gets what is written
 
 Each peer has a pod namespace of its own, made once: ADD and DEL take turns in it. After its DEL a namespace is as it was, so that
 every ADD finds the same. A fresh one for each round would be more like a node's day, but the kernel takes a namespace apart in the
@@ -36,8 +37,8 @@ PTRACE_O_TRACEEXIT, PTRACE_O_EXITKILL, PTRACE_EVENT_EXIT = 0x40, 0x100000, 6
 class Peer:
     """Who is called, with which configuration, in a namespace of its own."""
 
-    def __init__(self, folder, name, program, conf, verbs=("ADD", "DEL"), ifname="eth0"):
-        self.name, self.program, self.verbs, self.ifname = name, program, verbs, ifname
+    def __init__(self, folder, name, program, conf, verbs=("ADD", "DEL"), ifname="eth0", uid=None):
+        self.name, self.program, self.verbs, self.ifname, self.uid = name, program, verbs, ifname, uid
         self.stdin, self.stdout = f"{folder}/{name}.in", f"{folder}/{name}.out"
         with open(self.stdin, "w", encoding="utf-8") as file:
             json.dump(conf, file)
@@ -46,7 +47,7 @@ class Peer:
 
     def environment(self, verb, turn):
         digest = hashlib.sha256(f"{self.name} {turn}".encode()).hexdigest()
-        uid = f"{digest[:8]}-{digest[8:12]}-{digest[12:16]}-{digest[16:20]}-{digest[20:32]}"
+        uid = self.uid or f"{digest[:8]}-{digest[8:12]}-{digest[12:16]}-{digest[16:20]}-{digest[20:32]}"
         return {
             "PATH": "/usr/sbin:/usr/bin:/sbin:/bin",
             "CNI_COMMAND": verb,
@@ -65,10 +66,14 @@ class Peer:
             sys.exit(f"measure.py: {verb} of {self.name} failed, wait status {status}: {said}")
 
 
+def read(path, how):
+    with open(path, encoding="utf-8") as file:
+        return how(file)
+
+
 def peers(folder):
     """The seed's configuration, and what of it each one serves."""
-    with open(f"{folder}/seed.json", encoding="utf-8") as file:
-        seed = json.load(file)
+    seed, cluster = (read(f"{folder}/{name}.json", json.load) for name in ("seed", "cluster"))
     flannel, net1 = seed["delegates"]
     runtime = {"runtimeConfig": {ANNOTATIONS: FIXED}}
     same = {key: net1["ipam"][key] for key in ("subnet", "rangeStart", "rangeEnd", "gateway", "routes")}
@@ -78,6 +83,7 @@ def peers(folder):
         Peer(folder, "lamina-net1", f"{plugins}/lamina", {**seed, **runtime, "delegates": [net1]}, ifname="net1"),
         Peer(folder, "macvlan", f"{plugins}/macvlan", {**macvlan, "cniVersion": seed["cniVersion"]}, ifname="net1"),
         Peer(folder, "lamina-pod", f"{plugins}/lamina", {**seed, **runtime}),
+        Peer(folder, "lamina-cluster", f"{plugins}/lamina", cluster, uid=read(f"{folder}/uid", lambda file: file.read().strip())),
         # lamina and multus hand a delegate without a version an empty one.
         Peer(folder, "flannel", f"{plugins}/flannel", {**flannel, "cniVersion": ""}),
         Peer(folder, "multus", f"{plugins}/real-multus", {**seed, "delegates": [flannel, macvlan]}),

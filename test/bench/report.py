@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Prints the table of a bench's samples, and writes its figures as JSON.
 
-Usage: report.py SAMPLES JSON        JSON may be empty: none is written
+Usage: report.py SAMPLES CLAIMS JSON      CLAIMS: what herd.py measured. JSON may be empty: none is written
 """
 import datetime
 import json
@@ -17,6 +17,8 @@ COMPARISONS = [
     ("net1 alone / macvlan + host-local", "lamina-net1", "macvlan", "DEL", None),
     ("whole pod / flannel alone", "lamina-pod", "flannel", "ADD", 1.15),
     ("whole pod / flannel alone", "lamina-pod", "flannel", "DEL", 1.45),
+    ("with etcd and API / flannel alone", "lamina-cluster", "flannel", "ADD", 1.25),
+    ("with etcd and API / flannel alone", "lamina-cluster", "flannel", "DEL", None),
     ("whole pod / multus + its delegates", "lamina-pod", "multus", "ADD", None),
     ("whole pod / multus + its delegates", "lamina-pod", "multus", "DEL", None),
     ("start and exit / host-local", "lamina-version", "host-local", "VERSION", None),
@@ -28,6 +30,7 @@ NAMES = {
     "lamina-net1": "lamina, net1 alone",
     "macvlan": "macvlan + host-local",
     "lamina-pod": "lamina, the whole pod",
+    "lamina-cluster": "lamina, etcd and API",
     "flannel": "flannel alone",
     "multus": "multus + flannel + macvlan",
     "lamina-version": "lamina",
@@ -93,7 +96,7 @@ def machine():
     }
 
 
-def make_report(measured):
+def make_report(measured, claims):
     samples, peaks = measured["samples"], measured["peak_kib"]
     peak = max(max(runs) for verbs in peaks.values() for runs in verbs.values())
     return {
@@ -108,6 +111,7 @@ def make_report(measured):
             "ceiling_kib": MEMORY_CEILING,
             "reached": peak <= MEMORY_CEILING,
         },
+        "claims": claims,
     }
 
 
@@ -140,9 +144,20 @@ def print_memory(report):
     print(f"peak memory: ceiling {memory['ceiling_kib'] / 1024:.0f} MiB  {verdict(memory['reached'])}")
 
 
+def print_claims(report):
+    for name, verbs in report["claims"].items():
+        for verb, figures in verbs.items():
+            print("{name:28}{verb:9}{per_second:6.0f} a second, {calls} in {seconds:.1f} s, {processes} at a time".format(
+                name=name, verb=verb, **figures))
+
+
+def read(path):
+    with open(path, encoding="utf-8") as file:
+        return json.load(file)
+
+
 def main():
-    with open(sys.argv[1], encoding="utf-8") as file:
-        report = make_report(json.load(file))
+    report = make_report(read(sys.argv[1]), read(sys.argv[2]))
     print("{date}, {rounds} rounds, load {load[0]:.1f} before and {load[1]:.1f} after".format(**report))
     print("{cpu}, {cores} cores, {memory_gib} GiB, Linux {kernel}, {system}\n".format(**report["machine"]))
     print_calls(report)
@@ -150,8 +165,10 @@ def main():
     print_comparisons(report)
     print()
     print_memory(report)
-    if sys.argv[2]:
-        with open(sys.argv[2], "w", encoding="utf-8") as file:
+    print()
+    print_claims(report)
+    if sys.argv[3]:
+        with open(sys.argv[3], "w", encoding="utf-8") as file:
             json.dump(report, file, indent=2)
             file.write("\n")
 

@@ -1,0 +1,150 @@
+#!/usr/bin/env python3
+"""Many nodes claim addresses at once, as many as there are: how long that takes, and that each gets one of its own.
+
+Usage: herd.py [options] --conf FILE FOLDER
+
+FILE is a configuration as owner.py takes it. Each process is a node of its own name, and calls kube-ipam for its share of the pods,
+one after the other; all processes begin at the same moment.
+
+--processes N    at a time (200)              --addresses N    of the pool (0: as many as pods)
+--pods N         together (1000)              --rounds N       of ADDs and then DELs of them all (1)
+--plugin FILE    (/opt/cni/bin/kube-ipam)     --json FILE      gets the figures, too
+
+Fails when an ADD fails, when two have one address, when a pool that is full gives out another one, or when something is left at the
+end. Prints what it took, and how many requests beyond one a call etcd has seen.
+"""
+import argparse
+import collections
+import ipaddress
+import json
+import os
+import statistics
+import subprocess
+import sys
+import time
+
+import etcd
+import runtime
+
+SANDBOXES = 16
+Call = collections.namedtuple("Call", "pod addresses seconds said")
+
+
+class Herd:
+    def __init__(self, options):
+        self.options = options
+        with open(options.conf, encoding="utf-8") as file:
+            self.conf = json.load(file)
+        ipam = self.conf["ipam"]
+        first = ipaddress.ip_address(ipam["rangeStart"])
+        ipam["rangeEnd"] = str(first + (options.addresses or options.pods) - 1)
+        self.figures = {}
+        self.etcd = etcd.Etcd(ipam["etcdConfig"]) if "etcdConfig" in ipam else None
+        names = [f"herd-{i}" for i in range(SANDBOXES)]
+        have = set(os.listdir("/run/netns")) if os.path.isdir("/run/netns") else set()
+        subprocess.run(["ip", "-batch", "-"], input="".join(f"netns add {name}\n" for name in names if name not in have),
+                       text=True, check=True)
+
+    def node_conf(self, node):
+        # Without etcd the addresses are one node's.
+        place = f"{self.options.folder}/{node if self.etcd else 'node'}"
+        return {**self.conf, "nodeName": node, "cniDir": f"{place}/cni", "dataDir": f"{place}/data"}
+
+    @staticmethod
+    def container(pod):
+        return runtime.Container(f"pod-{pod}", "eth0", f"/run/netns/herd-{pod % SANDBOXES}", ("herd", f"pod-{pod}", f"uid-{pod}"))
+
+    def claim(self, verb, process):
+        """One process's share."""
+        caller = runtime.Runtime(self.options.plugin)
+        conf = runtime.with_annotations(self.node_conf(f"node-{process}"), {})
+        for pod in range(process, self.options.pods, self.options.processes):
+            outcome = caller.call(verb, conf, self.container(pod))
+            yield Call(pod, outcome.addresses if outcome.ok and verb == "ADD" else [], outcome.seconds,
+                       "" if outcome.ok else str(outcome))
+
+    def fork(self, verb, process, gate):
+        """A process that does its share as soon as the gate is closed, which opens it. Where to read what came of it."""
+        here, there = os.pipe()
+        if os.fork():
+            os.close(there)
+            return here
+        try:
+            os.close(gate[1])
+            os.read(gate[0], 1)
+            with os.fdopen(there, "w") as file:
+                json.dump(list(self.claim(verb, process)), file)
+        finally:
+            os._exit(0)
+
+    def all_at_once(self, verb):
+        """All calls, and how long they took together."""
+        gate = os.pipe()
+        answers = [os.fdopen(self.fork(verb, process, gate)) for process in range(self.options.processes)]
+        asked = self.etcd and self.etcd.requests()
+        start = time.monotonic()
+        os.close(gate[1])
+        calls = [Call(*call) for answer in answers for call in json.load(answer)]
+        took = time.monotonic() - start
+        os.close(gate[0])
+        for answer in answers:
+            answer.close()
+            os.wait()
+        self.tell(verb, calls, took, asked)
+        failed = [f"{verb} of pod-{call.pod}: {call.said}" for call in calls if call.said]
+        if failed or len(calls) != self.options.pods:
+            sys.exit("\n".join(failed[:10]) or f"{len(calls)} calls of {self.options.pods}")
+        return calls
+
+    def tell(self, verb, calls, took, asked):
+        seconds = sorted(call.seconds for call in calls)
+        figures = {"calls": len(calls), "processes": self.options.processes, "seconds": took, "per_second": len(calls) / took,
+                   "median_ms": statistics.median(seconds) * 1000, "slowest_ms": seconds[-1] * 1000}
+        said = "{calls} {verb}s, {processes} at a time: {seconds:.2f} s, {per_second:.0f}/s, median {median_ms:.0f} ms, slowest {slowest_ms:.0f} ms"
+        if self.etcd:
+            figures["further_requests"] = self.etcd.requests() - asked - len(calls)
+            said += "; {further_requests} requests beyond one each"
+        print(said.format(verb=verb, **figures), flush=True)
+        self.figures[verb] = figures
+
+    def expect_distinct(self, calls):
+        owners = collections.defaultdict(list)
+        for call in calls:
+            for address in call.addresses:
+                owners[address].append(call.pod)
+        twice = {address: pods for address, pods in owners.items() if len(pods) > 1}
+        if twice or len(owners) != self.options.pods:
+            sys.exit(f"given twice: {twice}; {len(owners)} addresses for {self.options.pods} pods")
+
+    def expect_full(self):
+        one_more = runtime.Runtime(self.options.plugin).call(
+            "ADD", runtime.with_annotations(self.node_conf("node-0"), {}), self.container(self.options.pods))
+        if one_more.code != runtime.CODE_TRY_AGAIN:
+            sys.exit(f"all addresses are taken, and one more ADD says: {one_more}")
+
+    def run(self):
+        for _ in range(self.options.rounds):
+            self.expect_distinct(self.all_at_once("ADD"))
+            if not self.options.addresses:
+                self.expect_full()
+            self.all_at_once("DEL")
+        left = etcd.leaks(self.etcd.keys("/"), self.conf["name"]) if self.etcd else []
+        if left:
+            sys.exit("left: " + " ".join(left[:20]))
+        if self.options.json:
+            with open(self.options.json, "w", encoding="utf-8") as file:
+                json.dump(self.figures, file)
+
+
+def parse():
+    parser = argparse.ArgumentParser(add_help=False)
+    parser.add_argument("folder")
+    parser.add_argument("--conf", required=True)
+    parser.add_argument("--plugin", default="/opt/cni/bin/kube-ipam")
+    parser.add_argument("--json")
+    for name, value in {"processes": 200, "pods": 1000, "addresses": 0, "rounds": 1}.items():
+        parser.add_argument(f"--{name}", type=int, default=value)
+    return parser.parse_args()
+
+
+Herd(parse()).run()
