@@ -52,3 +52,11 @@ int store_etcd_open(const struct store_etcd_options *options, struct store **ret
 	*ret = steal_ptr(store);
 	return 0;
 }
+
+void store_etcd_set_deadline(struct store *store, int64_t deadline)
+{
+	struct etcd_store *self = etcd_store_of(store);
+
+	self->deadline = deadline;
+	etcd_set_deadline(self->etcd, deadline);
+}
