@@ -259,7 +259,8 @@ const char *chain_version(const struct chain *chain)
 	return chain->version;
 }
 
-int chain_add_context(const struct chain *chain, size_t i, struct error *e)
+/* The plugin's own words stay as they are; whose they are stands in the details, unless these are its own, too. */
+static int add_context(const struct chain *chain, size_t i, struct error *e)
 {
 	if (!e->details || !*e->details)
 		error_details(e, "delegate \"%s\" (%s)", chain->name, chain->plugins[i].type);
@@ -272,7 +273,7 @@ int chain_find(const struct chain *chain, const char *path, struct error *e)
 		cleanup_free char *file = NULL;
 
 		if (call_find(chain->plugins[i].type, path, &file, e) < 0)
-			return chain_add_context(chain, i, e);
+			return add_context(chain, i, e);
 	}
 	return 0;
 }
@@ -310,13 +311,13 @@ static int start_plugin(struct chain *chain, size_t i, const cJSON *previous, in
 	/* Started only to be killed at once, it would leave half of its work. */
 	if (clock_now() >= deadline) {
 		error_set(e, -ETIMEDOUT, ERROR_TRY_AGAIN, "no time was left to call plugin type=\"%s\"", type);
-		return chain_add_context(chain, i, e);
+		return add_context(chain, i, e);
 	}
 
 	cleanup_free char *config = chain_plugin_config(chain, i, previous, e);
 	int r = config ? call_start(&chain->params, type, config, deadline, &chain->call, e) : e->err;
 
-	return r < 0 ? chain_add_context(chain, i, e) : 0;
+	return r < 0 ? add_context(chain, i, e) : 0;
 }
 
 /* ret_out may be NULL. */
@@ -325,7 +326,7 @@ static int finish_plugin(struct chain *chain, size_t i, char **ret_out, size_t *
 	cleanup_call struct call *call = steal_ptr(chain->call);
 	int r = call_finish(call, ret_out, ret_length, e);
 
-	return r < 0 ? chain_add_context(chain, i, e) : 0;
+	return r < 0 ? add_context(chain, i, e) : 0;
 }
 
 static void begin(struct chain *chain, const struct call_params *params, const char *command, int64_t deadline)
@@ -359,7 +360,7 @@ static int finish_add(struct chain *chain, cJSON **ret, struct error *e)
 	}
 	if (r < 0) {
 		error_wrap(e, "plugin type=\"%s\"", chain->plugins[chain->at].type);
-		return chain_add_context(chain, chain->at, e);
+		return add_context(chain, chain->at, e);
 	}
 	return 0;
 }

@@ -10,7 +10,7 @@ static bool has_node_verbs(const struct chain *chain)
 	return cni_version_at_least(chain->version, "1.1.0");
 }
 
-static int call_program(const struct chain *chain, size_t i, const char *type, const struct call_params *params,
+static int call_program(const struct chain *chain, const char *type, const struct call_params *params,
 	const cJSON *conf, int64_t deadline, struct error *e)
 {
 	cleanup_free char *text = json_print(conf);
@@ -20,7 +20,9 @@ static int call_program(const struct chain *chain, size_t i, const char *type, c
 		error_set(e, -ETIMEDOUT, ERROR_TRY_AGAIN, "no time was left to call plugin type=\"%s\"", type);
 	else if (call_start(params, type, text, deadline, &call, e) == 0)
 		call_finish(call, NULL, NULL, e);
-	return e->err ? chain_add_context(chain, i, e) : 0;
+	if (e->err && (!e->details || !*e->details))
+		error_details(e, "delegate \"%s\" (%s)", chain->name, type);
+	return e->err;
 }
 
 /* One that hangs must not take the others' time away. */
@@ -35,8 +37,7 @@ int chain_status(struct chain *chain, const struct call_params *params, int64_t 
 {
 	for (size_t i = 0; has_node_verbs(chain) && i < chain->count; i++) {
 		cleanup_json cJSON *conf = chain_plugin_json(chain, i);
-		int r = call_program(
-			chain, i, chain->plugins[i].type, params, conf, share(deadline, chain->count - i), e);
+		int r = call_program(chain, chain->plugins[i].type, params, conf, share(deadline, chain->count - i), e);
 
 		if (r < 0)
 			return r;
@@ -49,7 +50,7 @@ int chain_status_ipam(
 {
 	cleanup_json cJSON *conf = chain_plugin_json(chain, 0);
 
-	return has_node_verbs(chain) ? call_program(chain, 0, ipam, params, conf, deadline, e) : 0;
+	return has_node_verbs(chain) ? call_program(chain, ipam, params, conf, deadline, e) : 0;
 }
 
 /* The specification's key, and libcni's older one, which some plugins read. */
@@ -70,8 +71,7 @@ int chain_gc(
 		cleanup_json cJSON *conf = gc_config(chain, i, valid);
 		cleanup_error struct error failed = {0};
 
-		call_program(
-			chain, i, chain->plugins[i].type, params, conf, share(deadline, chain->count - i), &failed);
+		call_program(chain, chain->plugins[i].type, params, conf, share(deadline, chain->count - i), &failed);
 		error_add(e, &failed);
 	}
 	return e->err;
@@ -82,5 +82,5 @@ int chain_gc_ipam(struct chain *chain, const char *ipam, const struct call_param
 {
 	cleanup_json cJSON *conf = gc_config(chain, 0, valid);
 
-	return has_node_verbs(chain) ? call_program(chain, 0, ipam, params, conf, deadline, e) : 0;
+	return has_node_verbs(chain) ? call_program(chain, ipam, params, conf, deadline, e) : 0;
 }

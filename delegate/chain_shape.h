@@ -29,7 +29,3 @@ struct chain {
 
 /** What chain_plugin_config prints, without prevResult. Owned by the caller. */
 cJSON *chain_plugin_json(const struct chain *chain, size_t i);
-
-/** The plugin's own words stay as they are; whose they are stands in the details, unless these are its own, too.
- * Returns e->err. */
-int chain_add_context(const struct chain *chain, size_t i, struct error *e);

@@ -55,7 +55,7 @@ int kube_pod_start(
 	struct kube *kube, const char *ns, const char *name, bool latest, struct kube_call **ret, struct error *e)
 {
 	if (check_name("namespace", ns, false, e) < 0 || check_name("pod", name, true, e) < 0)
-		return e->err;
+		return -EINVAL;
 
 	cleanup_kube_call struct kube_call *call = allocate(1, sizeof(*call));
 
@@ -66,9 +66,10 @@ int kube_pod_start(
 	call->what = format_text("pod %s/%s", ns, name);
 
 	const struct kube_query query = {call->what, call->path, "pods", call->name, "Pod", MAX_OBJECT};
+	int r = kube_get_start(kube, &query, &call->get, e);
 
-	if (kube_get_start(kube, &query, &call->get, e) < 0)
-		return e->err;
+	if (r < 0)
+		return r;
 	*ret = steal_ptr(call);
 	return 0;
 }

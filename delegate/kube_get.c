@@ -206,6 +206,24 @@ static bool is_not_found(const struct kube_get *get, const cJSON *json)
 	       strcmp(kind, get->query.resource) == 0 && name && strcmp(name, get->query.name) == 0;
 }
 
+static char *rejected_credentials(const struct kubeconfig *config)
+{
+	const char *key = config->token_file                      ? "tokenFile"
+			  : config->token                         ? "token"
+			  : config->cert_file || config->cert_pem ? "client certificate"
+								  : NULL;
+
+	if (!key)
+		return format_text("the user in %s has neither token nor client certificate", config->path);
+	return format_text("it does not take the %s of the user in %s", key, config->path);
+}
+
+/* Overloaded, or a gateway before a server that is away: later it may be another. */
+static bool may_pass(int status)
+{
+	return status == 429 || status >= 500;
+}
+
 static int refuse_status(struct kube_get *get, const struct http_reply *reply, const cJSON *json, struct error *e)
 {
 	const struct kubeconfig *config = get->kube->config;
@@ -215,11 +233,7 @@ static int refuse_status(struct kube_get *get, const struct http_reply *reply, c
 	int err = -EPROTO;
 
 	if (reply->status == 401) {
-		way_out = format_text("it does not take the %s of the user in %s",
-			config->token_file ? "tokenFile"
-			: config->token    ? "token"
-					   : "client certificate",
-			config->path);
+		way_out = rejected_credentials(config);
 		err = -EACCES;
 	} else if (reply->status == 403) {
 		way_out = format_text("give the user of %s the right to %s %s", config->path,
@@ -227,7 +241,7 @@ static int refuse_status(struct kube_get *get, const struct http_reply *reply, c
 		err = -EACCES;
 	} else if (reply->status == 410) {
 		err = -ESTALE;
-	} else if (!is_kind(json, "Status")) {
+	} else if (!is_kind(json, "Status") && !may_pass(reply->status)) {
 		way_out = format_text("this is no API server: correct `server` in %s", config->path);
 	}
 	return refuse(get, err, ERROR_TRY_AGAIN, what, way_out, e);
@@ -299,7 +313,7 @@ static int judge(struct kube_get *get, struct http_reply *reply, struct kube_ans
 		get->pause = 0; /* the next try reads the file again */
 		return -EAGAIN;
 	}
-	return reply->status == 429 || reply->status >= 500 ? -EAGAIN : e->err;
+	return may_pass(reply->status) ? -EAGAIN : e->err;
 }
 
 /* --- repetition --- */

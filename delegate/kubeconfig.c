@@ -27,8 +27,9 @@ struct place {
 
 static int refuse(const struct place *at, const char *key, const char *why, struct error *e)
 {
-	return error_set(e, -EINVAL, ERROR_CONFIG, "kubeconfig %s: %s%s%s %s", at->file, at->path,
+	error_set(e, -EINVAL, ERROR_CONFIG, "kubeconfig %s: %s%s%s %s", at->file, at->path,
 		*at->path && *key ? "." : "", key, why);
+	return -EINVAL;
 }
 
 /* --- YAML --- */
@@ -141,9 +142,16 @@ static int need_text(const struct place *at, const char *key, const char *way_ou
 {
 	int r = get_text(at, key, ret, e);
 
-	if (r == 0 && !*ret)
-		return refuse(at, key, way_out, e);
-	return r;
+	if (r < 0)
+		return r;
+	return *ret ? 0 : refuse(at, key, way_out, e);
+}
+
+static int refuse_name(const struct place *root, const char *list, const char *what, const char *name, struct error *e)
+{
+	cleanup_free char *why = format_text("%s named \"%s\"", what, name);
+
+	return refuse(root, list, why, e);
 }
 
 /* An entry of a list of {name: ..., <key>: {...}}; client-go does not take two of one name either. */
@@ -163,20 +171,18 @@ static int find_entry(const struct place *root, const char *list, const char *ke
 		const char *its_name;
 
 		if (get_text(&entry, "name", &its_name, e) < 0)
-			return e->err;
+			return -EINVAL;
 		if (!its_name || strcmp(its_name, name) != 0)
 			continue;
 		if (path)
-			return error_set(e, -EINVAL, ERROR_CONFIG,
-				"kubeconfig %s: %s has two entries named \"%s\": remove one", root->file, list, name);
+			return refuse_name(root, list, "has two entries", name, e);
 		path = format_text("%s.%s", here, key);
 		*ret = (struct place){root->document, root->file, path, find_member(&entry, key)};
 		if (!ret->node || ret->node->type != YAML_MAPPING_NODE)
 			return refuse(ret, "", "must be an object", e);
 	}
 	if (!path)
-		return error_set(e, -EINVAL, ERROR_CONFIG, "kubeconfig %s: %s has no entry named \"%s\": add it",
-			root->file, list, name);
+		return refuse_name(root, list, "has no entry", name, e);
 	*ret_path = steal_ptr(path);
 	return 0;
 }
@@ -268,11 +274,13 @@ static int check_verified(const struct place *at, struct error *e)
 /* Returns where the host begins; NULL when the text is no URL that we would ask. */
 static const char *host_of(const char *url)
 {
-	const char *host = strncasecmp(url, "https://", 8) == 0  ? url + 8
-			   : strncasecmp(url, "http://", 7) == 0 ? url + 7
-								 : NULL;
+	const char *host = strstr(url, "://");
+	size_t scheme = host ? (size_t)(host - url) : 0;
 
-	if (!host || !*host || *host == '/' || *host == ':')
+	if (!(scheme == 5 && strncasecmp(url, "https", 5) == 0) && !(scheme == 4 && strncasecmp(url, "http", 4) == 0))
+		return NULL;
+	host += 3;
+	if (!*host || *host == '/' || *host == ':')
 		return NULL;
 	for (const char *c = host; *c; c++) {
 		if (*c <= ' ' || *c > '~' || strchr("@?#\\\"<>", *c))
@@ -297,10 +305,13 @@ static int read_cluster(struct kubeconfig *config, const struct place *at, struc
 		return e->err;
 	if (!host_of(server))
 		return refuse(at, "server", "is no URL of an API server: it must be https://HOST:PORT", e);
-	config->server = copy_text(server);
+
+	size_t length = strlen(server);
+
+	while (server[length - 1] == '/')
+		length--;
+	config->server = format_text("%.*s", (int)length, server);
 	config->server_name = copy_text(server_name);
-	for (size_t i = strlen(config->server); config->server[i - 1] == '/'; i--)
-		config->server[i - 1] = '\0';
 	return read_pem(at, "certificate-authority", &config->ca_pem, &config->ca_file, e);
 }
 

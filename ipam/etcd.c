@@ -21,16 +21,20 @@
 #define PASSWORD_MAX 1024
 #define TOKEN_MAX 4000
 
+/* How often a member may say what looks like a mistake in its configuration, but may pass. */
+#define SUSPICIONS_MAX 3
+
 struct member {
 	const char *url;
 	bool unfit; /* it never will; not asked again in this call */
+	int suspicions;
 	char *said; /* why it did not answer, when it was asked last */
 };
 
 struct etcd {
 	const struct etcd_config *config;
 	struct http *http;
-	const char *data_dir;
+	char *data_dir;
 	int64_t deadline;
 	struct http_identity identity;
 	struct member *members; /* in the order in which they are asked: the one that answered last is the first */
@@ -74,7 +78,7 @@ int etcd_open(const struct etcd_options *options, struct etcd **ret, struct erro
 
 	etcd->config = config;
 	etcd->http = options->http;
-	etcd->data_dir = options->data_dir;
+	etcd->data_dir = copy_text(options->data_dir);
 	etcd->deadline = options->deadline;
 	etcd->identity = (struct http_identity){
 		.ca_file = config->ca_file, .cert_file = config->cert_file, .key_file = config->key_file};
@@ -103,6 +107,7 @@ void etcd_free(struct etcd *etcd)
 	for (size_t i = 0; i < etcd->member_count; i++)
 		free(etcd->members[i].said);
 	free(etcd->members);
+	free(etcd->data_dir);
 	free(etcd->noted);
 	free(etcd->token);
 	free(etcd);
@@ -317,7 +322,8 @@ static bool ask_round(struct etcd *etcd, struct request *request, cJSON **ret, s
 		log_write(LOG_DEBUG, "etcd: %s", e->message);
 		free(member->said);
 		member->said = copy_text(e->message);
-		member->unfit = verdict == ETCD_UNFIT;
+		member->suspicions += e->code == ERROR_CONFIG;
+		member->unfit = verdict == ETCD_UNFIT || member->suspicions == SUSPICIONS_MAX;
 		if (member->unfit)
 			error_keep_first(&request->refused, e);
 		error_clear(e);
@@ -340,6 +346,7 @@ static void begin(struct etcd *etcd)
 		free(etcd->members[i].said);
 		etcd->members[i].said = NULL;
 		etcd->members[i].unfit = false;
+		etcd->members[i].suspicions = 0;
 	}
 }
 

@@ -85,6 +85,9 @@ static int add_endpoint(struct etcd_config *config, const char *text, size_t len
 	cleanup_free char *url = format_text("%.*s", (int)length, text);
 	const char *authority = skip_scheme(url);
 
+	if (strchr(url, '@')) /* what stands before it is a secret */
+		return error_set(e, -EINVAL, ERROR_CONFIG,
+			"%s.etcdURL must name no user: that is what etcdUsername and etcdPasswordFile are for", path);
 	if (length > URL_MAX || !authority || !is_authority(authority))
 		return error_set(e, -EINVAL, ERROR_CONFIG,
 			"%s.etcdURL: \"%.100s\" must be the URL of an etcd member, as in https://192.168.122.11:2379",

@@ -163,7 +163,7 @@ const cJSON *etcd_response(const cJSON *txn_reply, size_t i)
 
 	for (; item && i > 0; i--)
 		item = item->next;
-	if (!cJSON_IsObject(item))
+	if (!item || !cJSON_IsObject(item))
 		return NULL;
 	for (const cJSON *member = item->child; member; member = member->next) {
 		if (cJSON_IsObject(member) && strncmp(member->string, "response_", strlen("response_")) == 0)

@@ -2,6 +2,7 @@
 
 #include <errno.h>
 #include <string.h>
+#include <strings.h>
 
 /* Of what a stranger says, for a message. */
 #define SAID_MAX 200
@@ -82,6 +83,11 @@ static enum etcd_verdict explain_own(const struct http_reply *reply, struct erro
 	return ETCD_FINAL;
 }
 
+static bool config_is_https(const struct etcd_config *config)
+{
+	return config->endpoint_count > 0 && strncasecmp(config->endpoints[0], "https:", strlen("https:")) == 0;
+}
+
 static enum etcd_verdict explain_failure(
 	const struct etcd_config *config, const struct http_reply *reply, struct error *e)
 {
@@ -103,7 +109,10 @@ static enum etcd_verdict explain_failure(
 	case HTTP_LOST:
 		break;
 	}
-	error_set(e, -EHOSTUNREACH, ERROR_TRY_AGAIN, "%s", reply->reason);
+	error_set(e, -EHOSTUNREACH, ERROR_TRY_AGAIN, "%s%s", reply->reason,
+		reply->failure == HTTP_LOST && !config_is_https(config)
+			? " (if it speaks TLS, etcdURL must begin with https://)"
+			: "");
 	return ETCD_AWAY;
 }
 
@@ -195,15 +204,18 @@ static enum etcd_verdict explain_rights(const struct answer *answer, struct erro
 	return ETCD_FINAL;
 }
 
-/* Its gateway is a client of its own member, and shows it the server's certificate (github.com/etcd-io/etcd 15755). */
-static enum etcd_verdict explain_gateway(const struct answer *answer, struct error *e)
+/*
+ * Its gateway is a client of its own member, and shows it the server's certificate (github.com/etcd-io/etcd 15755). 3.5
+ * says which alert it got, 3.4 only that the connection was closed, which may have another cause and end.
+ */
+static enum etcd_verdict explain_gateway(const struct answer *answer, bool sure, struct error *e)
 {
 	error_set(e, -EKEYREJECTED, ERROR_CONFIG,
 		"etcd's JSON gateway cannot reach its own member: %s: %s: that member's server certificate "
 		"(--cert-file) must "
 		"be a client certificate, too (extended key usage clientAuth), and of the CA in --trusted-ca-file",
 		answer->place, answer->said);
-	return ETCD_UNFIT;
+	return sure ? ETCD_UNFIT : ETCD_AWAY;
 }
 
 static enum etcd_verdict explain_away(const struct answer *answer, struct error *e)
@@ -262,7 +274,9 @@ static enum etcd_verdict explain_status(const struct answer *answer, struct erro
 	if (answer->code == GRPC_RESOURCE_EXHAUSTED)
 		return explain_exhausted(answer, e);
 	if (answer->code == GRPC_UNAVAILABLE && (says(answer, "handshake failed") || says(answer, "remote error: tls")))
-		return explain_gateway(answer, e);
+		return explain_gateway(answer, true, e);
+	if (answer->code == GRPC_UNAVAILABLE && (says(answer, "connection closed") || says(answer, "closed network")))
+		return explain_gateway(answer, false, e);
 	if (answer->code == GRPC_UNAVAILABLE || answer->code == GRPC_DEADLINE_EXCEEDED || answer->status >= 500 ||
 		answer->status == 429)
 		return explain_away(answer, e);
@@ -309,9 +323,9 @@ enum etcd_verdict etcd_reply_read(const struct etcd_config *config, const char *
 		return read_reply(answer.place, reply, ret, e);
 	read_error(&answer, reply);
 
-	cleanup_free char *said = answer.said;
 	enum etcd_verdict verdict = explain_status(&answer, e);
 
 	*ret_sent = may_be_done(&answer, verdict);
+	free(answer.said);
 	return verdict;
 }

@@ -8,7 +8,7 @@
 
 enum etcd_verdict {
 	ETCD_GOOD,  /* here is the reply */
-	ETCD_AWAY,  /* not now: another member may, or this one later */
+	ETCD_AWAY,  /* not now: another member may, or this one later (not when it goes on, if it is ERROR_CONFIG) */
 	ETCD_UNFIT, /* this member never will, as it is set up; another one may */
 	ETCD_TOKEN, /* it does not take our token, or wants one */
 	ETCD_FINAL, /* no member will */

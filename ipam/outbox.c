@@ -9,6 +9,7 @@
 #include <inttypes.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <time.h>
 
 #define SUFFIX ".json"
 
@@ -94,6 +95,13 @@ static int write_synced(int fd, const char *bytes)
 		bytes += n;
 		length -= (size_t)n;
 	}
+
+	/* The kernel's own times are as coarse as its ticks, and the order counts. */
+	struct timespec times[] = {{.tv_nsec = UTIME_OMIT}, {0}};
+
+	clock_gettime(CLOCK_REALTIME, &times[1]);
+	if (futimens(fd, times) < 0)
+		return -1;
 	return fsync(fd);
 }
 

@@ -31,12 +31,6 @@ int store_etcd_open(const struct store_etcd_options *options, struct store **ret
 {
 	cleanup_store struct store *store = allocate(1, sizeof(struct etcd_store));
 	struct etcd_store *self = etcd_store_of(store);
-	const struct etcd_options etcd = {
-		.config = options->config,
-		.http = options->http,
-		.data_dir = options->data_dir,
-		.deadline = options->deadline,
-	};
 
 	*self = (struct etcd_store){
 		.store.ops = &etcd_ops,
@@ -45,10 +39,24 @@ int store_etcd_open(const struct store_etcd_options *options, struct store **ret
 		.deadline = options->deadline,
 	};
 
+	const struct etcd_options etcd = {
+		.config = options->config,
+		.http = options->http,
+		.data_dir = self->data_dir,
+		.deadline = options->deadline,
+	};
 	int r = etcd_open(&etcd, &self->etcd, e);
 
 	if (r < 0)
 		return r;
 	*ret = steal_ptr(store);
 	return 0;
+}
+
+void store_etcd_set_deadline(struct store *store, int64_t deadline)
+{
+	struct etcd_store *self = etcd_store_of(store);
+
+	self->deadline = deadline;
+	etcd_set_deadline(self->etcd, deadline);
 }

@@ -24,6 +24,9 @@ struct store_etcd_options {
 /** Asks nobody yet. An entry's sandbox is always NULL here. */
 int store_etcd_open(const struct store_etcd_options *options, struct store **ret, struct error *e);
 
+/** A new deadline (clock_now) for what comes. */
+void store_etcd_set_deadline(struct store *store, int64_t deadline);
+
 /**
  * Gives a dynamic claim back to kube-ipam: used/<ip> becomes the raw container ID if it is still entry's value, the
  * attachment and domain keys go. For `lamina ip export`.

@@ -26,7 +26,8 @@ static bool is_asked_for(const struct store_request *request, const struct ip_ad
 
 size_t etcd_claim_outer_ops(const struct etcd_claim *claim)
 {
-	return claim->old_count + 2;
+	/* The outermost one, and two compares, or the chain and what is given up. */
+	return 1 + (claim->old_count > 1 ? claim->old_count + 1 : 2);
 }
 
 cJSON *etcd_claim_put_attachment(const struct etcd_claim *claim, const struct ip_addr *addrs, size_t count)
@@ -62,13 +63,13 @@ const struct store_entry *etcd_claim_evicts(
 
 static int wait_for_lock(const struct etcd_claim *claim, int64_t *pause, struct error *e)
 {
-	if (clock_now() >= claim->store->deadline)
+	clock_pause(*pause / 2 + (int64_t)(etcd_random() % (uint64_t)*pause), claim->store->deadline);
+	*pause = *pause * 2 < LONGEST_PAUSE ? *pause * 2 : LONGEST_PAUSE;
+	if (clock_now() + FIRST_PAUSE >= claim->store->deadline)
 		return error_set(e, -EAGAIN, ERROR_TRY_AGAIN,
 			"kube-ipam's lock %s is held until the deadline: a node with kube-ipam is about to take an "
 			"address; if none is, delete the key",
 			claim->lock_key);
-	clock_pause(*pause / 2 + (int64_t)(etcd_random() % (uint64_t)*pause), claim->store->deadline);
-	*pause = *pause * 2 < LONGEST_PAUSE ? *pause * 2 : LONGEST_PAUSE;
 	return CLAIM_AGAIN;
 }
 
@@ -217,10 +218,23 @@ static int call(struct etcd_claim *claim, const cJSON *body, cJSON **ret, struct
 	return r;
 }
 
-int etcd_claim_send(struct etcd_claim *claim, cJSON *compare, cJSON *success, cJSON **ret, struct error *e)
+/*
+ * etcd without space refuses what puts, but it looks only at the outermost transaction's operations (costTxn), where a
+ * claim has none: so one is there, in the branch behind a condition that always holds. Without it a lost claim could
+ * still land when the marker that closes its way cannot be put.
+ */
+static cJSON *mark_as_put(const struct etcd_claim *claim, cJSON *txn)
+{
+	cJSON *success = etcd_array(), *never = etcd_array();
+
+	etcd_add(success, etcd_nested(txn));
+	etcd_add(never, etcd_put(claim->attachment_key, ""));
+	return etcd_txn(NULL, success, never);
+}
+
+static cJSON *claim_body(const struct etcd_claim *claim, cJSON *compare, cJSON *success)
 {
 	cJSON *failure = etcd_array();
-	int64_t pause = FIRST_PAUSE;
 
 	etcd_add(compare, etcd_compare_absent(claim->lock_key));
 	etcd_add(compare, etcd_compare_is(claim->attachment_key, claim->seen));
@@ -232,22 +246,28 @@ int etcd_claim_send(struct etcd_claim *claim, cJSON *compare, cJSON *success, cJ
 	}
 	etcd_add(failure, etcd_range(claim->lock_key, false, ETCD_VALUES, 0));
 	etcd_add(failure, etcd_range(claim->attachment_key, false, ETCD_VALUES, 0));
+	return mark_as_put(claim, etcd_txn(compare, success, failure));
+}
 
-	cleanup_json cJSON *body = etcd_txn(compare, success, failure);
+int etcd_claim_send(struct etcd_claim *claim, cJSON *compare, cJSON *success, cJSON **ret, struct error *e)
+{
+	cleanup_json cJSON *body = claim_body(claim, compare, success);
+	int64_t pause = FIRST_PAUSE;
 
 	for (;;) {
 		cleanup_json cJSON *reply = NULL;
 		cleanup_kv struct etcd_kv lock = {0};
 		int r = call(claim, body, &reply, e);
+		const cJSON *inner = r < 0 ? NULL : etcd_response(reply, 0);
 
-		if (r >= 0 && etcd_succeeded(reply)) {
-			*ret = steal_ptr(reply);
+		if (inner && etcd_succeeded(inner)) {
+			*ret = json_copy(inner);
 			return CLAIM_SENT;
 		}
 		if (r >= 0)
-			r = etcd_store_found(reply, 0, &lock, e);
+			r = etcd_store_found(inner, 0, &lock, e);
 		if (r >= 0)
-			r = look_at_obstacle(claim, reply, &pause, e);
+			r = look_at_obstacle(claim, inner, &pause, e);
 		/* While it is only the lock, the very same request is sent again. */
 		if (r != CLAIM_AGAIN || !lock.value)
 			return r;

@@ -124,12 +124,13 @@ static int read_states(struct states *states, const cJSON *reply, struct error *
 static int try_all(struct etcd_claim *claim, struct states *states, struct error *e)
 {
 	const struct store_request *request = claim->request;
-	cJSON *success = etcd_array(), *ranges = etcd_array(), *txn, *later = ranges;
+	cJSON *success = etcd_array(), *ranges = etcd_array(), *txn;
 	cleanup_json cJSON *reply = NULL;
 
 	add_ranges(states, ranges);
 	if (request->ns) {
-		later = etcd_array();
+		cJSON *later = etcd_array();
+
 		etcd_add(later, etcd_nested(take_all(claim, states, NULL, true, ranges)));
 		txn = take_all(claim, states, request->ns, false, later);
 	} else {

@@ -49,33 +49,29 @@ static char *attachment_key_of(const struct etcd_store *store, const char *netwo
 		network, value.record.node ? value.record.node : store->node, value.record.cid, value.record.ifname);
 }
 
+/* *ret is cleared by the caller, also on failure. */
 static int read_standing(
 	struct etcd_store *store, const struct store_entry *entry, struct standing *ret, struct error *e)
 {
 	cleanup_read struct etcd_read read = {0};
-	cleanup_standing struct standing standing = {
-		.keys = etcd_addr_keys(entry->network, NULL, &entry->addr),
-		.attachment_key = attachment_key_of(store, entry->network, entry->value),
-	};
 
-	etcd_read_add(&read, copy_text(standing.keys.used));
-	etcd_read_add(&read, copy_text(standing.keys.fixed));
-	if (standing.attachment_key)
-		etcd_read_add(&read, copy_text(standing.attachment_key));
+	ret->keys = etcd_addr_keys(entry->network, NULL, &entry->addr);
+	ret->attachment_key = attachment_key_of(store, entry->network, entry->value);
+	etcd_read_add(&read, copy_text(ret->keys.used));
+	etcd_read_add(&read, copy_text(ret->keys.fixed));
+	if (ret->attachment_key)
+		etcd_read_add(&read, copy_text(ret->attachment_key));
 	if (etcd_store_read(store, &read, e) < 0)
 		return e->err;
-	standing.used = steal_ptr(read.kvs[0].value);
-	standing.fixed = steal_ptr(read.kvs[1].value);
-	if (standing.attachment_key && attachment_value_parse(read.kvs[2].value, &standing.value)) {
-		standing.attachment = steal_ptr(read.kvs[2].value);
-		standing.domain = copy_text(standing.value.domain);
+	ret->used = steal_ptr(read.kvs[0].value);
+	ret->fixed = steal_ptr(read.kvs[1].value);
+	if (ret->attachment_key && attachment_value_parse(read.kvs[2].value, &ret->value)) {
+		ret->attachment = steal_ptr(read.kvs[2].value);
+		ret->domain = copy_text(ret->value.domain);
 	}
-	if (!standing.domain && (standing.used || standing.fixed) &&
-		etcd_store_find_domain(store, entry->network, &entry->addr, &standing.domain, e) < 0)
-		return e->err;
-	*ret = standing;
-	standing = (struct standing){0};
-	return 0;
+	if (ret->domain || (!ret->used && !ret->fixed))
+		return 0;
+	return etcd_store_find_domain(store, entry->network, &entry->addr, &ret->domain, e);
 }
 
 /* What is gone already is no change; anything else in its place is. */
@@ -195,6 +191,12 @@ static void add_holder(
 /* What was read: used, fixed, domain of the entry's network, then used and fixed of the domain's other one. */
 enum { USED, FIXED, DOMAIN, OTHER_USED, OTHER_FIXED };
 
+static bool is_foreign(const char *domain_value, const struct store_entry *entry)
+{
+	return domain_value && strcmp(domain_value, entry->network) != 0;
+}
+
+/* 1 when it changed in between. */
 static int read_place(struct etcd_store *store, const struct store_entry *entry, const char *domain,
 	struct etcd_read *read, struct error *e)
 {
@@ -202,57 +204,84 @@ static int read_place(struct etcd_store *store, const struct store_entry *entry,
 	cleanup_read struct etcd_read first = {0};
 
 	etcd_read_add(&first, copy_text(keys.domain));
-	if (etcd_store_read(store, &first, e) < 0)
-		return e->err;
+
+	int r = etcd_store_read(store, &first, e);
+
+	if (r < 0)
+		return r;
+
+	const char *other = first.kvs[0].value;
+
 	etcd_read_add(read, steal_ptr(keys.used));
 	etcd_read_add(read, steal_ptr(keys.fixed));
 	etcd_read_add(read, steal_ptr(keys.domain));
-	if (first.kvs[0].value && strcmp(first.kvs[0].value, entry->network) != 0) {
-		struct addr_keys other = etcd_addr_keys(first.kvs[0].value, NULL, &entry->addr);
+	if (is_foreign(other, entry)) {
+		struct addr_keys there = etcd_addr_keys(other, NULL, &entry->addr);
 
-		etcd_read_add(read, other.used);
-		etcd_read_add(read, other.fixed);
+		etcd_read_add(read, there.used);
+		etcd_read_add(read, there.fixed);
 	}
-	return etcd_store_read(store, read, e);
+	r = etcd_store_read(store, read, e);
+	if (r < 0)
+		return r;
+	return !same_text(read->kvs[DOMAIN].value, other);
+}
+
+/* A hold that gives way to a reservation: of the namespace that is meant, or this very one. */
+static bool is_harmless(const char *hold, const struct store_entry *entry, const char *ns)
+{
+	return !hold || strcmp(hold, entry->hold) == 0 || (ns && strcmp(hold, ns) == 0);
+}
+
+static void add_hindrances(
+	const struct etcd_read *read, const struct store_entry *entry, const char *ns, struct store_reply *reply)
+{
+	const char *used = read->kvs[USED].value, *fixed = read->kvs[FIXED].value;
+
+	if ((used && !is_claim_of(used, ns)) || !is_harmless(fixed, entry, ns))
+		add_holder(reply, entry->network, &entry->addr, used, fixed);
+	if (read->count <= OTHER_FIXED)
+		return;
+	used = read->kvs[OTHER_USED].value;
+	fixed = read->kvs[OTHER_FIXED].value;
+	if (used || !is_harmless(fixed, entry, ns))
+		add_holder(reply, read->kvs[DOMAIN].value, &entry->addr, used, fixed);
+}
+
+static int put_hold(
+	struct etcd_store *store, const struct etcd_read *read, const struct store_entry *entry, struct error *e)
+{
+	cJSON *compare = etcd_array(), *ops = etcd_array();
+	cleanup_json cJSON *reply = NULL;
+
+	for (size_t i = 0; i < read->count; i++)
+		etcd_add(compare, etcd_compare_is(read->keys[i], read->kvs[i].value));
+	etcd_add(ops, etcd_put(read->keys[FIXED], entry->hold));
+	etcd_add(ops, etcd_put(read->keys[DOMAIN], entry->network));
+	if (read->count > OTHER_FIXED)
+		etcd_add(ops, etcd_delete(read->keys[OTHER_FIXED]));
+
+	int r = etcd_store_txn(store, compare, ops, NULL, &reply, NULL, e);
+
+	return r < 0 ? r : !etcd_succeeded(reply);
 }
 
 static int reserve_once(struct etcd_store *store, const struct store_entry *entry, const char *domain, const char *ns,
 	struct store_reply *reply, struct error *e)
 {
 	cleanup_read struct etcd_read read = {0};
+	int r = read_place(store, entry, domain, &read, e);
 
-	if (read_place(store, entry, domain, &read, e) < 0)
-		return e->err;
-
-	const char *used = read.kvs[USED].value, *fixed = read.kvs[FIXED].value, *has = read.kvs[DOMAIN].value;
-	bool foreign = read.count > OTHER_FIXED;
-	const char *other_used = foreign ? read.kvs[OTHER_USED].value : NULL;
-	const char *other_fixed = foreign ? read.kvs[OTHER_FIXED].value : NULL;
-
-	if ((used && !is_claim_of(used, ns)) || (fixed && !same_text(fixed, entry->hold) && !same_text(fixed, ns)))
-		add_holder(reply, entry->network, &entry->addr, used, fixed);
-	if (other_used || (other_fixed && !same_text(other_fixed, entry->hold) && !same_text(other_fixed, ns)))
-		add_holder(reply, has, &entry->addr, other_used, other_fixed);
+	if (r != 0)
+		return r;
+	add_hindrances(&read, entry, ns, reply);
 	if (reply->holder_count)
 		return 0;
-	if (fixed && same_text(fixed, entry->hold)) {
+	if (read.kvs[FIXED].value && strcmp(read.kvs[FIXED].value, entry->hold) == 0) {
 		reply->answer = STORE_ALREADY;
 		return 0;
 	}
-
-	cJSON *compare = etcd_array(), *ops = etcd_array();
-	cleanup_json cJSON *answer = NULL;
-
-	for (size_t i = 0; i < read.count; i++)
-		etcd_add(compare, etcd_compare_is(read.keys[i], read.kvs[i].value));
-	etcd_add(ops, etcd_put(read.keys[FIXED], entry->hold));
-	etcd_add(ops, etcd_put(read.keys[DOMAIN], entry->network));
-	if (other_fixed)
-		etcd_add(ops, etcd_delete(read.keys[OTHER_FIXED]));
-
-	int r = etcd_store_txn(store, compare, ops, NULL, &answer, NULL, e);
-
-	return r < 0 ? r : !etcd_succeeded(answer);
+	return put_hold(store, &read, entry, e);
 }
 
 int etcd_store_reserve(struct store *store, const struct store_entry *entry, const char *domain, const char *ns,

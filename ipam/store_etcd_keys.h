@@ -152,7 +152,8 @@ struct etcd_names {
 	size_t count;
 };
 
-/** The distinct names N of all keys <prefix>N/..., one request each; freed with etcd_names_free. */
+/** The distinct names N of all keys <prefix>N/..., one request each, added to *ret, which is freed with
+ * etcd_names_free, also on failure. */
 int etcd_store_names(struct etcd_store *store, const char *prefix, struct etcd_names *ret, struct error *e);
 void etcd_names_free(struct etcd_names *names);
 #define cleanup_names CLEANUP(etcd_names_free)

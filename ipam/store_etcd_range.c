@@ -128,27 +128,21 @@ static char *next_name(const char *key, const char *prefix, char **ret_from)
 int etcd_store_names(struct etcd_store *store, const char *prefix, struct etcd_names *ret, struct error *e)
 {
 	cleanup_free char *from = copy_text(prefix), *end = end_of(prefix);
-	cleanup_names struct etcd_names names = {0};
 
-	while (names.count < MAX_NAMES) {
+	while (ret->count < MAX_NAMES) {
 		cleanup_page struct page page = {0};
 		int r = read_page(store, from, end, ETCD_KEYS_ONLY, 1, 0, &page, e);
 
-		if (r < 0)
+		if (r < 0 || page.count == 0)
 			return r;
-		if (page.count == 0) {
-			*ret = names;
-			names = (struct etcd_names){0};
-			return 0;
-		}
 		if (strncmp(page.kvs[0].key, prefix, strlen(prefix)) != 0)
 			return error_set(e, -EBADMSG, ERROR_DECODE, "etcd answered with a key outside of %s", prefix);
 
 		char *name = next_name(page.kvs[0].key, prefix, &from);
 
 		if (name) {
-			names.names = reallocate(names.names, names.count + 1, sizeof(*names.names));
-			names.names[names.count++] = name;
+			ret->names = reallocate(ret->names, ret->count + 1, sizeof(*ret->names));
+			ret->names[ret->count++] = name;
 		}
 	}
 	return error_set(e, -E2BIG, ERROR_IO, "etcd has more than %d names under %s", MAX_NAMES, prefix);

@@ -57,7 +57,7 @@ uint64_t etcd_set_size(const struct ipam_range_set *set)
 /* A range of the set, the larger the likelier. */
 static const struct ipam_range *draw_range(const struct ipam_range_set *set)
 {
-	uint64_t at = etcd_random() % etcd_set_size(set);
+	uint64_t all = etcd_set_size(set), at = all ? etcd_random() % all : 0;
 
 	for (size_t i = 0; i < set->count; i++) {
 		uint64_t size = size_of(&set->ranges[i]);

@@ -49,14 +49,12 @@ static int open_socket(void *arg, struct error *e)
 /* --- hearing --- */
 
 /*
- * ARP, neighbour solicitations and advertisements of this very link: not what it sends itself, nor what has the tag of
- * a VLAN, which the kernel shows to packet sockets without the tag.
+ * ARP, neighbour solicitations and advertisements; none with the tag of a VLAN, which the kernel takes off before it
+ * shows the frame to packet sockets. What the link itself sends comes too, and is known by its MAC.
  */
 static int set_filter(int fd)
 {
 	struct sock_filter steps[] = {
-		BPF_STMT(BPF_LD | BPF_W | BPF_ABS, (uint32_t)(SKF_AD_OFF + SKF_AD_PKTTYPE)),
-		BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, PACKET_OUTGOING, 11, 0),
 		BPF_STMT(BPF_LD | BPF_W | BPF_ABS, (uint32_t)(SKF_AD_OFF + SKF_AD_VLAN_TAG)),
 		BPF_JUMP(BPF_JMP | BPF_JSET | BPF_K, 0xfff, 9, 0),
 		BPF_STMT(BPF_LD | BPF_H | BPF_ABS, offsetof(struct ether_header, ether_type)),
@@ -75,7 +73,6 @@ static int set_filter(int fd)
 	return setsockopt(fd, SOL_SOCKET, SO_ATTACH_FILTER, &program, sizeof(program)) < 0 ? -errno : 0;
 }
 
-/* A link hears groups of its own addresses only, and it has none yet. */
 static int join(int fd, int ifindex, const uint8_t group[FRAME_MAC])
 {
 	struct packet_mreq request = {.mr_ifindex = ifindex, .mr_type = PACKET_MR_MULTICAST, .mr_alen = FRAME_MAC};
@@ -84,9 +81,10 @@ static int join(int fd, int ifindex, const uint8_t group[FRAME_MAC])
 	return setsockopt(fd, SOL_PACKET, PACKET_ADD_MEMBERSHIP, &request, sizeof(request)) < 0 ? -errno : 0;
 }
 
+/* A link hears the groups of its own addresses, and it has none yet. Answers go to all nodes, which every link hears.
+ */
 static int join_groups(int fd, int ifindex, const struct ip_addr *addrs, size_t count)
 {
-	static const uint8_t all_nodes[FRAME_MAC] = {0x33, 0x33, [5] = 1};
 	uint8_t group[FRAME_MAC];
 	int r = 0;
 
@@ -95,8 +93,6 @@ static int join_groups(int fd, int ifindex, const struct ip_addr *addrs, size_t 
 			continue;
 		frame_solicited_group(&addrs[i], group);
 		r = join(fd, ifindex, group);
-		if (r == 0)
-			r = join(fd, ifindex, all_nodes);
 	}
 	return r;
 }

@@ -17,26 +17,37 @@ static const char help[] =
 	"\n"
 	"  lamina plan FILE [--annotation KEY=VALUE ...] [--json]\n"
 	"                      what an ADD with this configuration would make, or the error; changes nothing\n"
-	"  lamina ip ls [--json]\n"
-	"                      every address of this node's pods, and what is kept for a namespace\n"
-	"  lamina ip show ADDR [--json]\n"
+	"  lamina ip ls [--network N]\n"
+	"                      every address that is in use, kept for a namespace, or reserved\n"
+	"  lamina ip show ADDR\n"
 	"                      one of them\n"
 	"  lamina ip release ADDR [--force]\n"
-	"                      free it, and what is kept with it; refused while its pod lives, unless forced\n"
-	"  lamina gc [--dry-run] [--json]\n"
+	"                      free it, and what is kept with it; refused while its holder may live, unless forced\n"
+	"  lamina ip reserve ADDR --for NAMESPACE/NAME | --note TEXT [--network N]\n"
+	"                      keep it for a pod that is not there yet, or for something outside of the cluster\n"
+	"  lamina ip gc [--dry-run]\n"
+	"                      free what pods have that are gone with their nodes; once for a cluster (etcd)\n"
+	"  lamina ip import [--from-api] [--dry-run]\n"
+	"                      record what this node's pods have of kube-ipam; --from-api: once for a cluster, before\n"
+	"                      its first node is switched, every running pod's kube-ipam.ip\n"
+	"  lamina ip export [--dry-run]\n"
+	"                      give this node's dynamic addresses back to kube-ipam (etcd)\n"
+	"  lamina gc [--dry-run]\n"
 	"                      collect what pods that are gone have left on this node: of an earlier boot, or gone\n"
 	"                      in two runs at least five minutes apart; send queued releases\n"
 	"  lamina --version, lamina --help\n"
 	"\n"
 	"  --conf FILE         for ip and gc: the configuration that says where addresses are kept; without it the\n"
 	"                      first one of lamina or multus in /etc/cni/net.d\n"
+	"  --json              for programs\n"
 	"\n"
-	"Exit status: 0 done, 1 failed, 2 wrong call, 3 no such address.\n"
+	"Exit status: 0 done, 1 failed, 2 wrong call, 3 no such address, or (gc, import --from-api, export) no\n"
+	"cluster keeps any, 4 refused: it is held, or its holder may live.\n"
 	"LAMINA_TRACE=1 shows on stderr where the time of a call goes.\n";
 
 struct options {
-	bool json, force, dry_run;
-	const char *conf;
+	bool json;
+	struct cli_ip_options ip;
 	cJSON *annotations; /* owned */
 	char **arguments;   /* behind the options */
 	int count;
@@ -68,13 +79,47 @@ static bool add_annotation(struct options *options, const char *pair)
 	return true;
 }
 
+/* One option that only `ip` has, or of its way to the stores. False: not known, or without its value. */
+static bool read_ip_option(struct cli_ip_options *ip, int option)
+{
+	switch (option) {
+	case 'f':
+		ip->force = true;
+		return true;
+	case 'd':
+		ip->dry_run = true;
+		return true;
+	case 'A':
+		ip->from_api = true;
+		return true;
+	case 'c':
+		ip->conf = optarg;
+		return true;
+	case 'n':
+		ip->network = optarg;
+		return true;
+	case 'p':
+		ip->pod = optarg;
+		return true;
+	case 't':
+		ip->note = optarg;
+		return true;
+	default:
+		return false;
+	}
+}
+
 static int read_options(int argc, char *argv[], struct options *options, struct error *e)
 {
 	static const struct option known[] = {
 		{"json", no_argument, NULL, 'j'},
 		{"force", no_argument, NULL, 'f'},
 		{"dry-run", no_argument, NULL, 'd'},
+		{"from-api", no_argument, NULL, 'A'},
 		{"conf", required_argument, NULL, 'c'},
+		{"network", required_argument, NULL, 'n'},
+		{"for", required_argument, NULL, 'p'},
+		{"note", required_argument, NULL, 't'},
 		{"annotation", required_argument, NULL, 'a'},
 		{NULL, 0, NULL, 0},
 	};
@@ -82,27 +127,14 @@ static int read_options(int argc, char *argv[], struct options *options, struct 
 
 	opterr = 0;
 	while ((option = getopt_long(argc, argv, "", known, NULL)) != -1) {
-		switch (option) {
-		case 'j':
+		if (option == 'j')
 			options->json = true;
-			break;
-		case 'f':
-			options->force = true;
-			break;
-		case 'd':
-			options->dry_run = true;
-			break;
-		case 'c':
-			options->conf = optarg;
-			break;
-		case 'a':
-			if (!add_annotation(options, optarg))
-				return wrong_call(e, "--annotation wants KEY=VALUE");
-			break;
-		default:
+		else if (option == 'a' && !add_annotation(options, optarg))
+			return wrong_call(e, "--annotation wants KEY=VALUE");
+		else if (option != 'a' && !read_ip_option(&options->ip, option))
 			return wrong_call(e, "unknown option, or one without its value");
-		}
 	}
+	options->ip.json = options->json;
 	options->arguments = argv + optind;
 	options->count = argc - optind;
 	return 0;
@@ -178,28 +210,50 @@ static int plan_file(const char *path, const struct options *options, FILE *out,
 	return 0;
 }
 
-static int run_ip(const struct options *options, FILE *out, struct error *e)
-{
-	const char *verb = options->count > 1 ? options->arguments[1] : "";
-	const struct cli_ip_options ip = {
-		.conf = options->conf,
-		.address = options->count > 2 ? options->arguments[2] : NULL,
-		.json = options->json,
-		.force = options->force,
-	};
+/* Which options a command of `ip` has, beside --conf and --json: what it would not heed is not accepted. */
+struct ip_command {
+	const char *name;
+	int (*run)(const struct cli_ip_options *options, FILE *out, struct error *e);
+	bool address, network, force, reserves, dry_run, from_api;
+};
 
-	if (strcmp(verb, "ls") == 0 && options->count == 2)
-		return cli_ip_list(&ip, out, e);
-	if (options->count != 3)
-		return wrong_call(e, "ip wants ls, show ADDR or release ADDR");
-	if (strcmp(verb, "show") == 0)
-		return cli_ip_show(&ip, out, e);
-	if (strcmp(verb, "release") == 0)
-		return cli_ip_release(&ip, out, e);
-	return wrong_call(e, "ip wants ls, show ADDR or release ADDR");
+static const struct ip_command ip_commands[] = {
+	{.name = "ls", .run = cli_ip_list, .network = true},
+	{.name = "show", .run = cli_ip_show, .address = true, .network = true},
+	{.name = "release", .run = cli_ip_release, .address = true, .network = true, .force = true},
+	{.name = "reserve", .run = cli_ip_reserve, .address = true, .network = true, .reserves = true},
+	{.name = "gc", .run = cli_ip_gc, .network = true, .dry_run = true},
+	{.name = "import", .run = cli_ip_import, .dry_run = true, .from_api = true},
+	{.name = "export", .run = cli_ip_export, .dry_run = true},
+};
+
+static bool heeds(const struct ip_command *command, const struct cli_ip_options *ip)
+{
+	return (command->network || !ip->network) && (command->force || !ip->force) &&
+	       (command->reserves || (!ip->pod && !ip->note)) && (command->dry_run || !ip->dry_run) &&
+	       (command->from_api || !ip->from_api);
 }
 
-static int dispatch(const struct options *options, FILE *out, struct error *e)
+static int run_ip(struct options *options, FILE *out, struct error *e)
+{
+	const char *verb = options->count > 1 ? options->arguments[1] : "";
+
+	for (size_t i = 0; i < ARRAY_SIZE(ip_commands); i++) {
+		const struct ip_command *command = &ip_commands[i];
+
+		if (strcmp(verb, command->name) != 0)
+			continue;
+		if (options->count != (command->address ? 3 : 2))
+			return wrong_call(e, command->address ? "it wants one address" : "it wants no argument");
+		if (!heeds(command, &options->ip))
+			return wrong_call(e, "it does not have this option");
+		options->ip.address = command->address ? options->arguments[2] : NULL;
+		return command->run(&options->ip, out, e);
+	}
+	return wrong_call(e, "ip wants ls, show, release, reserve, gc, import or export");
+}
+
+static int dispatch(struct options *options, FILE *out, struct error *e)
 {
 	const char *command = options->count > 0 ? options->arguments[0] : "";
 
@@ -211,10 +265,13 @@ static int dispatch(const struct options *options, FILE *out, struct error *e)
 	if (strcmp(command, "ip") == 0)
 		return run_ip(options, out, e);
 	if (strcmp(command, "gc") == 0) {
+		const struct ip_command heeded = {.dry_run = true};
 		const struct cli_gc_options gc = {
-			.conf = options->conf, .json = options->json, .dry_run = options->dry_run};
+			.conf = options->ip.conf, .json = options->json, .dry_run = options->ip.dry_run};
 
-		return options->count == 1 ? cli_gc(&gc, out, e) : wrong_call(e, "gc wants no argument");
+		if (options->count != 1 || !heeds(&heeded, &options->ip))
+			return wrong_call(e, "gc wants no argument, and only --dry-run, --json and --conf");
+		return cli_gc(&gc, out, e);
 	}
 	return wrong_call(e, "unknown command");
 }

@@ -1,6 +1,7 @@
 #include "plugin/cli_gc.h"
 
 #include "plugin/gc_node.h"
+#include "plugin/outcome.h"
 
 static void print_list(const cJSON *list, FILE *out)
 {
@@ -12,13 +13,6 @@ static void print_list(const cJSON *list, FILE *out)
 	{
 		fprintf(out, "%s%s", item == list->child ? "" : ",", item->valuestring);
 	}
-}
-
-static const char *text_or_dash(const cJSON *item, const char *key)
-{
-	const char *text = json_text(item, key);
-
-	return text ? text : "-";
 }
 
 /* The addresses, of which there may be many, come last. */
@@ -35,12 +29,14 @@ static void print_table(const cJSON *items, FILE *out)
 	cJSON_ArrayForEach(item, items)
 	{
 		const cJSON *wait = json_get(item, "waitSeconds");
+		cleanup_free char *container = outcome_shown(json_text(item, "container")),
+				  *interface = outcome_shown(json_text(item, "interface")),
+				  *network = outcome_shown(json_text(item, "network"));
 		cleanup_free char *result = wait ? format_text("waits %.0f s more", wait->valuedouble)
 						 : copy_text(json_text(item, "result"));
 
-		fprintf(out, "%-8s %-14.13s %-10s %-16s %-15s %-22s ", json_text(item, "what"),
-			text_or_dash(item, "container"), text_or_dash(item, "interface"), text_or_dash(item, "network"),
-			json_text(item, "why"), result);
+		fprintf(out, "%-8s %-14.13s %-10s %-16s %-15s %-22s ", json_text(item, "what"), container, interface,
+			network, json_text(item, "why"), result);
 		print_list(json_get(item, "addresses"), out);
 		fputc('\n', out);
 	}
@@ -51,12 +47,9 @@ int cli_gc(const struct cli_gc_options *options, FILE *out, struct error *e)
 	cleanup_json cJSON *items = NULL;
 
 	gc_node(options->conf, options->dry_run, &items, e);
-	if (items && options->json) {
-		cleanup_free char *text = json_print(items);
-
-		fprintf(out, "%s\n", text);
-	} else if (items) {
+	if (items && options->json)
+		outcome_print_json(items, out);
+	else if (items)
 		print_table(items, out);
-	}
 	return e->err ? 1 : 0;
 }

@@ -6,6 +6,7 @@
 #include "plugin/base/fault.h"
 #include "plugin/base/file.h"
 #include "plugin/base/log.h"
+#include "plugin/import.h"
 #include "plugin/lease.h"
 #include "plugin/verbs.h"
 
@@ -184,7 +185,7 @@ static void collect_addresses(const struct gc *gc, struct error *e)
 {
 	for (size_t i = 0; i < gc->plan.count; i++) {
 		const struct attachment *a = gc->plan.attachments[i];
-		const cJSON *plugin = gc_own_plugin(a->conf);
+		const cJSON *plugin = import_own_conf(a->conf);
 		CLEANUP(addressing_clear) struct addressing addressing = {0};
 		cleanup_error struct error failed = {0};
 

@@ -30,9 +30,6 @@ struct gc_network {
 	unsigned int index; /* of the delegate: from 1 on, its interfaces are called otherwise than the ADD */
 };
 
-/** The plugin whose addresses lamina keeps: the delegate itself, or one of its list; NULL: none. Borrowed. */
-const cJSON *gc_own_plugin(const cJSON *delegate);
-
 /** The part of the time left for one of `left` equal jobs, in whole seconds: a hanging one must not eat all. 0: none is
  * left. */
 int64_t gc_share(int64_t deadline, size_t left);
@@ -47,8 +44,8 @@ int gc_take_down(const struct gc_scope *scope, const struct state_entry *entry, 
 /** Releases what a lease file (lease_file.h) says, and removes it. */
 int gc_release_file(const struct gc_scope *scope, const char *path, struct error *e);
 
-/** Whether an attachment of the store's stands in a record of this node, or in one that cannot be read; so does what an
- * import has written for a pod that runs. */
+/** Whether an attachment of the store's stands in a record of this node, or in one that cannot be read, or is a
+ * running pod's by what an import has read or written. */
 bool gc_is_recorded(const char *cni_dir, const struct store_attachment *attachment);
 
 /** Gives back what the store has for an attachment, while it is still that. */

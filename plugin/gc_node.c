@@ -9,6 +9,7 @@
 #include "plugin/cli_conf.h"
 #include "plugin/gc.h"
 #include "plugin/gc_seen.h"
+#include "plugin/import.h"
 #include "plugin/lease.h"
 #include "plugin/lease_file.h"
 
@@ -370,7 +371,7 @@ static void collect_addresses(struct node *node, struct error *e)
 	collect_embedded(node, e);
 	cJSON_ArrayForEach(delegate, node->config.delegates)
 	{
-		const cJSON *plugin = gc_own_plugin(delegate);
+		const cJSON *plugin = import_own_conf(delegate);
 
 		if (plugin)
 			collect_etcd(node, delegate, plugin, e);

@@ -3,6 +3,7 @@
 #include "ipam/record.h"
 #include "plugin/base/log.h"
 #include "plugin/gc.h"
+#include "plugin/import.h"
 #include "plugin/lease.h"
 #include "plugin/lease_file.h"
 
@@ -49,8 +50,8 @@ static bool is_placeholder(const struct store_attachment *attachment)
 	cleanup_value struct ipam_value value = {0};
 	cleanup_error struct error ignored = {0};
 
-	return attachment->value && ipam_value_parse(attachment->value, &value, &ignored) == 0 && value.record.uid &&
-	       strncmp(attachment->cid, "pod-", 4) == 0 && strcmp(attachment->cid + 4, value.record.uid) == 0;
+	return attachment->value && ipam_value_parse(attachment->value, &value, &ignored) == 0 &&
+	       import_is_placeholder(&value.record);
 }
 
 bool gc_is_recorded(const char *cni_dir, const struct store_attachment *attachment)
@@ -64,7 +65,8 @@ bool gc_is_recorded(const char *cni_dir, const struct store_attachment *attachme
 
 	cleanup_free char *path = format_text("%s/lease/%s.%s", cni_dir, attachment->cid, attachment->ifname);
 
-	return access(path, F_OK) == 0 || record_names(cni_dir, attachment);
+	return access(path, F_OK) == 0 || record_names(cni_dir, attachment) ||
+	       cached_result_lives(cni_dir, attachment->network, attachment->cid, attachment->ifname);
 }
 
 int gc_release(struct store *store, const struct store_attachment *attachment, struct error *e)

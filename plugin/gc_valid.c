@@ -1,4 +1,3 @@
-#include "plugin/addressing.h"
 #include "plugin/base/log.h"
 #include "plugin/gc.h"
 
@@ -63,20 +62,6 @@ bool gc_is_valid(const struct gc_valid *valid, const char *container_id, const c
 			return true;
 	}
 	return false;
-}
-
-const cJSON *gc_own_plugin(const cJSON *delegate)
-{
-	const cJSON *plugin;
-
-	if (addressing_is_own(delegate))
-		return delegate;
-	cJSON_ArrayForEach(plugin, json_get(delegate, "plugins"))
-	{
-		if (addressing_is_own(plugin))
-			return plugin;
-	}
-	return NULL;
 }
 
 int64_t gc_share(int64_t deadline, size_t left)

@@ -114,12 +114,15 @@ static int prepare_takeover(
 }
 
 /* One try: 1 when it is claimed, 0 when those that give way are known now. */
-static int try_claim(const struct lease_request *request, struct store *store, struct store_request *claim,
-	struct takeover *takeover, struct run *run, struct made *made, struct error *e)
+static int try_claim(const struct lease_request *request, struct store_request *claim, struct takeover *takeover,
+	struct run *run, struct made *made, struct error *e)
 {
 	cleanup_reply struct store_reply reply = {0};
 	const size_t before = takeover->count;
+	struct store *store;
 
+	if (lease_store(run, request->config->etcd, &store, e) < 0)
+		return e->err;
 	claim->evict = takeover->entries;
 	claim->evict_count = takeover->count;
 	claim->reservation = takeover->reservation;
@@ -143,13 +146,10 @@ int lease_claim(const struct lease_request *request, struct run *run, struct mad
 	cleanup_free char *sandbox = sandbox_text(&where);
 	struct store_request claim = claim_request(request, run, made);
 	cleanup_takeover struct takeover takeover = {0};
-	struct store *store;
 
-	if (lease_store(run, request->config->etcd, &store, e) < 0)
-		return e->err;
 	claim.sandbox = sandbox;
 	for (int round = 0; round < MAX_ROUNDS; round++) {
-		int r = try_claim(request, store, &claim, &takeover, run, made, e);
+		int r = try_claim(request, &claim, &takeover, run, made, e);
 
 		if (r < 0)
 			return r;

@@ -5,6 +5,7 @@
 #include "plugin/lease.h"
 
 #include <string.h>
+#include <sys/stat.h>
 
 struct queue {
 	struct outbox_entry *entries;
@@ -31,7 +32,7 @@ int lease_queue(
 	return outbox_put(folder, release, run->node, etcd, e);
 }
 
-bool lease_outbox_waits(const struct config *config, const char *container_id)
+bool lease_outbox_waits(const struct config *config, time_t since)
 {
 	cleanup_free char *folder = folder_of(config);
 	cleanup_queue struct queue queue = {0};
@@ -40,7 +41,9 @@ bool lease_outbox_waits(const struct config *config, const char *container_id)
 	if (outbox_is_empty(folder) || outbox_read(folder, &queue.entries, &queue.count, &ignored) < 0)
 		return false;
 	for (size_t i = 0; i < queue.count; i++) {
-		if (strcmp(queue.entries[i].cid, container_id) == 0)
+		struct stat about;
+
+		if (stat(queue.entries[i].file, &about) == 0 && about.st_mtime >= since)
 			return false;
 	}
 	return queue.count > 0;

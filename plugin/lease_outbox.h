@@ -3,6 +3,8 @@
 
 #include "plugin/run.h"
 
+#include <time.h>
+
 /** Queues a release for the cluster. */
 int lease_queue(
 	const struct etcd_config *etcd, const struct store_release *release, const struct run *run, struct error *e);
@@ -11,9 +13,9 @@ int lease_queue(
  */
 int lease_send_queued(const struct store_entry *holder, struct run *run, bool *ret, struct error *e);
 
-/** Whether this node's queue is worth a try: something is in it, and nothing of this container, whose own release could
- * not be sent just now. */
-bool lease_outbox_waits(const struct config *config, const char *container_id);
+/** Whether this node's queue is worth a try: something is in it, and nothing was put there since then (time(2)), which
+ * would mean that its cluster is away just now. */
+bool lease_outbox_waits(const struct config *config, time_t since);
 
 /**
  * Sends what is queued, oldest first. A cluster that cannot be reached is asked once; the first error is returned, the

@@ -178,8 +178,10 @@ static int find_remote(struct run *run, const struct etcd_config *etcd, struct s
 
 	for (size_t i = 0; i < run->remote_count; i++) {
 		*ret = run->remote[i].store;
-		if (strcmp(run->remote[i].key, key) == 0)
-			return 0;
+		if (strcmp(run->remote[i].key, key) != 0)
+			continue;
+		store_etcd_set_deadline(*ret, remote_deadline(run));
+		return 0;
 	}
 	if (open_remote(run, key, etcd, e) < 0)
 		return e->err;

@@ -10,6 +10,7 @@
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
+#include <time.h>
 
 #define MAX_TEXT ((size_t)64 << 10)
 
@@ -82,6 +83,7 @@ static int serve(const char *name)
 	cleanup_request struct request request = {0};
 	cleanup_error struct error e = {0};
 	cleanup_json cJSON *result = NULL;
+	const time_t began = time(NULL);
 
 	if (request_read(&request, STDIN_FILENO, &e) < 0)
 		return print_error(&e, request.version);
@@ -114,7 +116,7 @@ static int serve(const char *name)
 
 	/* STATUS asks nobody, and GC has sent what is queued. */
 	if (request.verb != VERB_STATUS && request.verb != VERB_GC)
-		verb_afterwards(&request);
+		verb_afterwards(&request, began);
 	return status;
 }
 

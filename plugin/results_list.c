@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <string.h>
+#include <unistd.h>
 
 /* [["K", "V"], ...] as CNI_ARGS. */
 static char *read_args(const cJSON *list)
@@ -22,6 +23,17 @@ static char *read_args(const cJSON *list)
 		args = format_text("%s%s%s=%s", before, *before ? ";" : "", key->valuestring, value->valuestring);
 	}
 	return args;
+}
+
+static void clear_cached(struct cached_result *cached)
+{
+	free(cached->path);
+	free(cached->container_id);
+	free(cached->network);
+	free(cached->ifname);
+	free(cached->netns);
+	free(cached->args);
+	cJSON_Delete(cached->capabilities);
 }
 
 static int read_cached(const char *path, struct cached_result *ret)
@@ -74,16 +86,22 @@ int cached_results_list(const char *cni_dir, struct cached_result **ret, size_t 
 	return 0;
 }
 
+bool cached_result_lives(const char *cni_dir, const char *network, const char *container_id, const char *ifname)
+{
+	cleanup_free char *path = format_text("%s/results/%s-%s-%s", cni_dir, network, container_id, ifname);
+	struct cached_result cached = {0};
+	bool lives;
+
+	if (!request_is_name(network) || read_cached(path, &cached) < 0)
+		return false;
+	lives = !*cached.netns || access(cached.netns, F_OK) == 0 || errno != ENOENT;
+	clear_cached(&cached);
+	return lives;
+}
+
 void cached_results_free(struct cached_result *results, size_t count)
 {
-	for (size_t i = 0; i < count; i++) {
-		free(results[i].path);
-		free(results[i].container_id);
-		free(results[i].network);
-		free(results[i].ifname);
-		free(results[i].netns);
-		free(results[i].args);
-		cJSON_Delete(results[i].capabilities);
-	}
+	for (size_t i = 0; i < count; i++)
+		clear_cached(&results[i]);
 	free(results);
 }

@@ -32,4 +32,7 @@ struct cached_result {
 /** Reads <cniDir>/results; files that cannot be understood are left out. *ret is freed with cached_results_free. */
 int cached_results_list(const char *cni_dir, struct cached_result **ret, size_t *ret_count, struct error *e);
 
+/** Whether an answer is cached for that interface, and its namespace is there, or it does not say which that is. */
+bool cached_result_lives(const char *cni_dir, const char *network, const char *container_id, const char *ifname);
+
 void cached_results_free(struct cached_result *results, size_t count);

@@ -4,6 +4,7 @@
 #include "delegate/result.h"
 #include "plugin/base/fault.h"
 #include "plugin/base/log.h"
+#include "plugin/import.h"
 #include "plugin/lease_outbox.h"
 #include "plugin/pod.h"
 #include "plugin/results.h"
@@ -142,7 +143,7 @@ int verb_add(const struct request *request, cJSON **ret, struct error *e)
 	trace_step("planned");
 	if (refuse_recorded(request, &config, e) < 0 || run_open(&run, request, &config, config.timeout, e) < 0 ||
 		run_enter(&run, request->netns, e) < 0 || pod_ask(&pod, &run, e) < 0 ||
-		plan_inspect(&plan, &run, e) < 0)
+		plan_inspect(&plan, &run, e) < 0 || (plan_claims(&plan) && import_once(&run, e) < 0))
 		return e->err;
 	trace_step("inspected");
 	process_adopt_orphans();
@@ -348,14 +349,14 @@ int verb_check(const struct request *request, struct error *e)
 	return 0;
 }
 
-void verb_afterwards(const struct request *request)
+void verb_afterwards(const struct request *request, time_t began)
 {
 	cleanup_config struct config config = {0};
 	cleanup_run struct run run = {.netns_fd = -1};
 	cleanup_error struct error e = {0};
 
 	config_read_folders(request->conf, &config);
-	if (!lease_outbox_waits(&config, request->container_id))
+	if (!lease_outbox_waits(&config, began))
 		return;
 	if (run_open(&run, request, &config, AFTERWARDS_SECONDS, &e) < 0 || lease_drain_outbox(&run, NULL, &e) < 0)
 		log_write(LOG_WARNING, "queued releases wait on: %s", e.message);

@@ -4,6 +4,8 @@
 #include "plugin/request.h"
 #include "plugin/state.h"
 
+#include <time.h>
+
 /**
  * Makes the pod's attachments: validates everything, records what is about to be made, makes it, records it. *ret is
  * the default network's result in the request's version, owned by the caller. A failure takes down what was made and
@@ -26,8 +28,8 @@ int verb_take_down(struct run *run, struct record *record, struct error *e);
 int verb_check(const struct request *request, struct error *e);
 
 /** What can wait until the answer is printed: releases that an earlier call could not send. Whatever comes of it is no
- * concern of the request. */
-void verb_afterwards(const struct request *request);
+ * concern of the request, which began at that time. */
+void verb_afterwards(const struct request *request, time_t began);
 
 /**
  * Takes down what is recorded of this network and stands not in `cni.dev/valid-attachments` (absent: nothing; null or

@@ -3,6 +3,7 @@
 #include "plugin/addressing.h"
 #include "plugin/base/file.h"
 #include "plugin/base/log.h"
+#include "plugin/import.h"
 #include "plugin/lease_file.h"
 #include "plugin/pod.h"
 #include "plugin/verbs.h"
@@ -131,7 +132,7 @@ int ipam_add(const struct request *request, cJSON **ret, struct error *e)
 
 	if (config_read(request->conf, true, &ipam.config, e) < 0 || read_addressing(request, &ipam, e) < 0 ||
 		open_run(request, &ipam, e) < 0 || place_wanted(request, &ipam, e) < 0 ||
-		run_enter(&ipam.run, request->netns, e) < 0)
+		run_enter(&ipam.run, request->netns, e) < 0 || import_once(&ipam.run, e) < 0)
 		return e->err;
 	if (ipam.addressing.config->resolv_conf &&
 		ipam_read_resolv_conf(ipam.addressing.config->resolv_conf, &dns, e) < 0)

@@ -53,8 +53,11 @@ static size_t take_body(char *bytes, size_t size, size_t count, void *arg)
 		call->broken_as = HTTP_TOO_LARGE;
 		return 0;
 	}
-	/* Grown by halves: a large body comes in pieces of 16 KiB. */
-	reply->body = reallocate(reply->body, reply->length + length + 1, 1);
+	/* Doubled: a large body comes in pieces of 16 KiB. */
+	if (call->size < reply->length + length + 1) {
+		call->size = (reply->length + length) * 2 + 1;
+		reply->body = reallocate(reply->body, call->size, 1);
+	}
 	memcpy(reply->body + reply->length, bytes, length);
 	reply->length += length;
 	reply->body[reply->length] = '\0';
@@ -203,6 +206,9 @@ static void set_transfer(struct http_call *call, const struct http_request *requ
 
 	curl_easy_setopt(easy, CURLOPT_PRIVATE, call);
 	curl_easy_setopt(easy, CURLOPT_ERRORBUFFER, call->said);
+	curl_easy_setopt(easy, CURLOPT_DEBUGFUNCTION, http_listen);
+	curl_easy_setopt(easy, CURLOPT_DEBUGDATA, call);
+	curl_easy_setopt(easy, CURLOPT_VERBOSE, 1L);
 	curl_easy_setopt(easy, CURLOPT_NOSIGNAL, 1L);
 #if LIBCURL_VERSION_NUM >= 0x075700
 	curl_easy_setopt(easy, CURLOPT_QUICK_EXIT, 1L); /* does not wait for a name server beyond the deadline */
@@ -275,6 +281,16 @@ static int set_url(struct http_call *call, const char *text, const char *server_
 	return 0;
 }
 
+static bool start_again(struct http_call *call)
+{
+	if (clock_left(call->deadline) == 0)
+		return false;
+	call->again = true;
+	curl_easy_setopt(call->easy, CURLOPT_FORBID_REUSE, 1L);
+	curl_easy_setopt(call->easy, CURLOPT_TIMEOUT_MS, milliseconds(call->deadline - clock_now()));
+	return curl_multi_add_handle(call->http->multi, call->easy) == CURLM_OK;
+}
+
 /* Lets every transfer go on as far as it can, and ends those that are done. */
 static void make_progress(struct http *http)
 {
@@ -289,8 +305,9 @@ static void make_progress(struct http *http)
 		if (message->msg != CURLMSG_DONE)
 			continue;
 		curl_easy_getinfo(message->easy_handle, CURLINFO_PRIVATE, (char **)&call);
-		http_end(call, code);
 		curl_multi_remove_handle(http->multi, call->easy);
+		if (!http_wants_again(call, code) || !start_again(call))
+			http_end(call, code);
 	}
 }
 

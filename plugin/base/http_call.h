@@ -16,11 +16,14 @@ struct http_call {
 	char *body;
 	char *place; /* "host:port" of the URL, for people */
 	size_t max_reply, header_bytes;
+	size_t size; /* of the memory at reply.body */
 	int64_t deadline;
 	bool done;
 	bool asked_to_wait; /* there is a Retry-After */
 	const char *broken; /* why we ended the transfer ourselves */
 	enum http_failure broken_as;
+	bool again; /* it is under way for the second time: see http_wants_again */
+	int alert;  /* the last one that the server sent (RFC 8446 6); 0: none */
 	char said[CURL_ERROR_SIZE];
 	struct http_identity names; /* for texts: only its files are used */
 	struct http_reply reply;
@@ -28,6 +31,16 @@ struct http_call {
 
 /** Ends a transfer that libcurl has ended with code: fills in the call's reply. */
 void http_end(struct http_call *call, CURLcode code);
+
+/**
+ * Whether a transfer that ended with code should be made once more, on a connection that is closed behind it. A server
+ * that refuses our certificate sends an alert and closes: when the request is written behind that, libcurl stops at the
+ * failed write, and reads the alert only when it closes the connection.
+ */
+bool http_wants_again(const struct http_call *call, CURLcode code);
+
+/** libcurl's debug function: notes the alerts. */
+int http_listen(CURL *easy, curl_infotype type, char *text, size_t length, void *arg);
 
 /** Ends it because of what text says (one line; cleaned and bounded here). */
 void http_end_as(struct http_call *call, enum http_failure failure, const char *text);

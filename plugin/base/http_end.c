@@ -32,29 +32,81 @@ void http_end_own(struct http_call *call, enum http_own own, const char *text)
 	http_end_as(call, HTTP_OWN, text);
 }
 
-/* What OpenSSL calls the alerts (RFC 8446 6.2) by which a server says that it does not want us. */
-static bool is_rejection(const char *said)
+/* The alerts (RFC 8446 6.2) by which a server says that it does not want us. */
+static const struct {
+	int number;
+	const char *name; /* as OpenSSL says it */
+} rejections[] = {
+	{40, "handshake failure"},
+	{42, "bad certificate"},
+	{43, "unsupported certificate"},
+	{44, "certificate revoked"},
+	{45, "certificate expired"},
+	{46, "certificate unknown"},
+	{48, "unknown ca"},
+	{49, "access denied"},
+	{116, "certificate required"},
+};
+
+/* Which of them the server sent; NULL: none. */
+static const char *find_rejection(const struct http_call *call)
 {
-	static const char *const alerts[] = {"certificate required", "bad certificate", "unknown ca",
-		"certificate expired", "certificate revoked", "certificate unknown", "unsupported certificate",
-		"access denied", "handshake failure"};
-	const char *alert = strstr(said, "alert ");
+	const char *alert = strstr(call->said, "alert ");
 
-	/* With TLS 1.2 the alert "certificate expired" is taken for an error of ours in checking the server's, with
-	 * which nothing is wrong (libcurl 7.88, ossl_connect_step2). */
-	if (strcmp(said, "SSL certificate verification failed") == 0)
-		return true;
+	for (size_t i = 0; i < ARRAY_SIZE(rejections); i++) {
+		const char *name = rejections[i].name;
 
-	for (size_t i = 0; alert && i < ARRAY_SIZE(alerts); i++) {
-		if (strncmp(alert + strlen("alert "), alerts[i], strlen(alerts[i])) == 0)
-			return true;
+		if (call->alert == rejections[i].number)
+			return name;
+		if (alert && strncmp(alert + strlen("alert "), name, strlen(name)) == 0)
+			return name;
 	}
-	return false;
+	return NULL;
 }
 
-static enum http_failure classify(CURLcode code, const char *said)
+/* "TLSv1.3 (IN), TLS alert, unknown CA (560):"; the number is 256 times the level and the alert. */
+int http_listen(CURL *easy, curl_infotype type, char *text, size_t length, void *arg)
 {
-	if (is_rejection(said))
+	struct http_call *call = arg;
+
+	(void)easy;
+	/* What came before was said on another connection, which is closed only now. */
+	if (type == CURLINFO_TEXT && memmem(text, length, "Client hello", strlen("Client hello")))
+		call->alert = 0;
+	if (type != CURLINFO_TEXT || !memmem(text, length, "(IN), TLS alert,", strlen("(IN), TLS alert,")))
+		return 0;
+
+	const char *c = memrchr(text, '(', length);
+	unsigned int number = 0;
+
+	while (++c < text + length && *c >= '0' && *c <= '9')
+		number = number * 10 + (unsigned int)(*c - '0');
+	call->alert = (int)(number & 0xff);
+	return 0;
+}
+
+static bool is_new_connection(const struct http_call *call)
+{
+	long connections = 0;
+
+	curl_easy_getinfo(call->easy, CURLINFO_NUM_CONNECTS, &connections);
+	return connections > 0;
+}
+
+bool http_wants_again(const struct http_call *call, CURLcode code)
+{
+	long bytes = 0;
+
+	curl_easy_getinfo(call->easy, CURLINFO_REQUEST_SIZE, &bytes);
+	return code == CURLE_SEND_ERROR && bytes == 0 && !call->again && is_new_connection(call) &&
+	       !find_rejection(call);
+}
+
+static enum http_failure classify(const struct http_call *call, CURLcode code)
+{
+	const char *said = call->said;
+
+	if (find_rejection(call))
 		return HTTP_REJECTED;
 	/* Only what is asked for counts: other codes are a connection that was lost in some way. */
 	switch ((int)code) {
@@ -68,8 +120,6 @@ static enum http_failure classify(CURLcode code, const char *said)
 	case CURLE_SSL_INVALIDCERTSTATUS:
 	case CURLE_SSL_ISSUER_ERROR:
 		return HTTP_PEER;
-	case CURLE_SSL_CLIENTCERT:
-		return HTTP_REJECTED;
 	case CURLE_SSL_CERTPROBLEM:
 	case CURLE_SSL_CACERT_BADFILE:
 	case CURLE_SSL_CIPHER:
@@ -93,15 +143,14 @@ static enum http_failure classify(CURLcode code, const char *said)
  * on the connection that this call opened. */
 static bool was_sent(const struct http_call *call, CURLcode code, enum http_failure failure)
 {
-	long bytes = 0, connections = 0;
+	long bytes = 0;
 	curl_off_t began = 0;
 
 	if (code == CURLE_OK)
 		return true;
 	curl_easy_getinfo(call->easy, CURLINFO_REQUEST_SIZE, &bytes);
-	curl_easy_getinfo(call->easy, CURLINFO_NUM_CONNECTS, &connections);
 	curl_easy_getinfo(call->easy, CURLINFO_PRETRANSFER_TIME_T, &began);
-	if (failure == HTTP_REJECTED && connections > 0)
+	if (failure == HTTP_REJECTED && is_new_connection(call))
 		return false;
 	return bytes > 0 || began > 0;
 }
@@ -150,9 +199,9 @@ static const char *failure_text(const struct http_call *call, CURLcode code, enu
 		break;
 	case HTTP_GARBAGE:
 		return "the answer is not HTTP (or, with https, not TLS)";
+	case HTTP_REJECTED:
 	case HTTP_OK:
 	case HTTP_PEER:
-	case HTTP_REJECTED:
 	case HTTP_OWN:
 		break;
 	}
@@ -191,10 +240,14 @@ void http_end(struct http_call *call, CURLcode code)
 		return;
 	}
 
-	enum http_failure failure = classify(code, call->said);
+	enum http_failure failure = classify(call, code);
 
 	call->reply.sent = was_sent(call, code, failure);
-	if (failure == HTTP_OWN)
+	if (failure == HTTP_REJECTED) {
+		cleanup_free char *text = format_text("the server's TLS alert says: %s", find_rejection(call));
+
+		http_end_as(call, failure, text);
+	} else if (failure == HTTP_OWN)
 		set_own_reason(call, code);
 	else
 		http_end_as(call, failure, failure_text(call, code, failure, call->reply.sent));

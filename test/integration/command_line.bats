@@ -1,5 +1,5 @@
 #!/usr/bin/env bats
-# lamina for people: --help, plan, ip ls|show|release, and the trace.
+# lamina for people: --help, plan, ip ls|show|release, and the trace. The rest of ip is in ip_command.bats.
 # What setup and cni.bash set is used in tests and the other way round; single quotes are for jq.
 # shellcheck disable=SC2016,SC2030,SC2031,SC2034,SC2154
 bats_require_minimum_version 1.5.0
@@ -66,8 +66,9 @@ two_pods()
 	local word
 	person --help
 	assert_equal "$status/$stderr" 0/
-	for word in 'lamina plan FILE' 'lamina ip ls' 'lamina ip show ADDR' 'lamina ip release ADDR' --force --json --annotation --conf \
-		--version 'Exit status: 0 done, 1 failed, 2 wrong call, 3 no such address' LAMINA_TRACE; do
+	for word in 'lamina plan FILE' 'lamina ip ls' 'lamina ip show ADDR' 'lamina ip release ADDR' 'lamina ip reserve ADDR' 'lamina ip gc' 'lamina ip import' 'lamina ip export' \
+		--force --json --annotation --conf --network --for --note --dry-run --from-api --version \
+		'Exit status: 0 done, 1 failed, 2 wrong call, 3 no such address' '4 refused' LAMINA_TRACE; do
 		[[ $output == *"$word"* ]] || fail "not in the help: $word"
 	done
 	person --version
@@ -78,7 +79,8 @@ two_pods()
 @test "a wrong call is exit status 2, says how on stderr, and prints nothing" {
 	local call
 	for call in nonsense '--nonsense' plan 'plan a b' ip 'ip nonsense' 'ip ls extra' 'ip show' 'ip show 1 2' 'ip show 10.188.0.300' \
-		'ip release' 'ip release fd00::g' 'plan a --annotation' 'plan a --annotation nonsense' 'ip ls --conf'; do
+		'ip release' 'ip release fd00::g' 'ip gc extra' 'ip import extra' 'ip export extra' 'ip ls --force' 'ip show 10.188.0.9 --dry-run' \
+		'ip release 10.188.0.9 --note x' 'ip export --from-api' 'ip ls --for a/b' 'plan a --annotation' 'plan a --annotation nonsense' 'ip ls --conf'; do
 		# shellcheck disable=SC2086 # a call of several words
 		person $call
 		assert_equal "$call: $status/$output" "$call: 2/"
@@ -143,7 +145,7 @@ two_pods()
 	done <<-'END'
 		.delegates[1].mode = "nonsense"|delegates[1].mode is "nonsense": it must be bridge, private, vepa or passthru
 		.delegates[1].ipam.rangeStart = "10.188.9.9"|delegates[1].ipam.rangeStart
-		.delegates[1].ipam.etcdConfig = {}|delegates[1].ipam.etcdConfig is set
+		.delegates[1].ipam.etcdConfig = {}|delegates[1].ipam.etcdConfig.etcdURL
 		.delegates[0].type = "multus-cni"|delegates[0].type is "multus-cni"
 		.delegates = []|delegates is missing or empty
 		.type = "bridge"|type is bridge
@@ -161,15 +163,11 @@ two_pods()
 	[[ $stderr == *"/run/bad.conf: unexpected end of JSON input"* ]]
 }
 
-@test "the seed's own file is refused by plan as by ADD, with what to remove" {
+@test "plan takes the seed's own file byte for byte" {
 	node_exec sh -c 'cat >/run/seed.conf' <"$LAB_DIR/seed/10-multus.conf"
-	person plan /run/seed.conf
-	assert_equal "$status/$output" 1/
-	[[ $stderr == *"delegates[1].ipam.etcdConfig is set"*"remove the key"* ]]
-	CONF=$(cat "$LAB_DIR/seed/10-multus.conf")
-	cni ADD
-	assert_code 7
-	assert_msg 'delegates\[1\].ipam.etcdConfig is set'
+	person plan /run/seed.conf --json --annotation kube-ipam.ip=10.188.0.217
+	assert_equal "$status/$stderr" 0/
+	jq -e 'map(.interface) == ["eth0", "net1"] and .[1].fixed == ["10.188.0.217"]' <<<"$output"
 }
 
 @test "ip ls on a node without pods is empty, and makes no files" {
@@ -177,19 +175,19 @@ two_pods()
 	assert_equal "$status/$output/$stderr" '0/[]/'
 	person ip ls
 	assert_equal "$status" 0
-	[[ $output =~ ^NETWORK\ +ADDRESS\ +KIND\ +POD\ +CONTAINER\ +INTERFACE\ +AGE$ ]]
+	[[ $output =~ ^NETWORK\ +ADDRESS\ +KIND\ +POD\ +NODE\ +CONTAINER\ +INTERFACE\ +AGE$ ]]
 	run ! node_exec test -e /run/lamina
 	run ! node_exec test -e /var/lib/cni
 }
 
-@test "ip ls shows network, address, kind, pod, container, interface and age, as a table and as JSON" {
+@test "ip ls shows network, address, kind, pod, node, container, interface and age, as a table and as JSON" {
 	two_pods
 	person ip ls
 	assert_equal "$status/$stderr" 0/
 	assert_equal "$(tail -n +2 <<<"$output" | sed -E 's/ +/ /g; s/[0-9]+s$/AGE/')" "$(
 		cat <<-'END'
-			k8snet2 10.188.0.10 dynamic default/web-1 p2 eth0 AGE
-			k8snet2 10.188.0.217 fixed db/database-1-0 p1 eth0 AGE
+			k8snet2 10.188.0.10 dynamic default/web-1 node-1 p2 eth0 AGE
+			k8snet2 10.188.0.217 fixed db/database-1-0 node-1 p1 eth0 AGE
 		END
 	)"
 	person ip ls --json
@@ -201,7 +199,7 @@ two_pods()
 	cni DEL
 	assert_ok
 	person ip ls
-	assert_equal "$(sed -nE '/217/ s/ +/ /gp' <<<"$output")" "k8snet2 10.188.0.217 kept (kept for db) - - -"
+	assert_equal "$(sed -nE '/217/ s/ +/ /gp' <<<"$output")" "k8snet2 10.188.0.217 kept (kept for db) - - - -"
 	person ip ls --json
 	jq -e '.[1] == {network: "k8snet2", address: "10.188.0.217", kind: "kept", keptFor: "db"}' <<<"$output"
 }
@@ -229,11 +227,12 @@ two_pods()
 	two_pods
 	snapshot
 	person ip release 10.188.0.217
-	assert_equal "$status/$output" 1/
-	[[ $stderr == "lamina: 10.188.0.217 is held by db/database-1-0 on node node-1"*": delete the pod, or use --force" ]]
+	assert_equal "$status/$output" 4/
+	[[ $stderr == "lamina: 10.188.0.217 is held by db/database-1-0 on node node-1"*", which lives: delete the pod, or use --force" ]]
 	assert_unchanged
 	person ip release 10.188.0.217 --force
-	assert_equal "$status/$output" "0/released 10.188.0.217 of network k8snet2"
+	assert_equal "$status" 0
+	[[ $output == "released 10.188.0.217 of network k8snet2: by force from db/database-1-0 on node node-1"*", which lives" ]]
 	person ip show 10.188.0.217
 	assert_equal "$status" 3
 	person ip release 10.188.0.217

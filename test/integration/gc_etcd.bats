@@ -134,10 +134,13 @@ held()
 	assert_equal "$(held)" other
 }
 
-@test "an address that etcd has and no record names goes in the second pass of lamina gc" {
+@test "an address that etcd has and no record names goes in the second pass of lamina gc, unless its namespace is there" {
 	add pod
 	add other
 	node_exec rm "$STATE/pod"
+	collect
+	assert_equal "$status/$output" "0/[]"
+	pod_down pod
 	collect
 	assert_equal "$status/$found" "0/address pod no record: waiting"
 	assert_equal "$(held)" "other pod"

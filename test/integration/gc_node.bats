@@ -256,7 +256,7 @@ edit_record()
 @test "an address without a record is given back in the second pass, when its namespace is gone" {
 	add pod
 	add other
-	node_exec rm "$STATE/pod" "$STATE/other"
+	node_exec rm -r "$STATE"
 	pod_down pod
 	collect
 	assert_equal "$status/$found" "0/address pod no record: waiting"
@@ -318,9 +318,13 @@ edit_record()
 	clean_up
 	collect
 	assert_equal "$status/$output/$stderr" "0/[]/"
-	run --separate-stderr lamina gc everything
-	assert_equal "$status/$output" 2/
-	[[ $stderr == *"gc wants no argument"* ]]
+	local call
+	for call in 'gc everything' 'gc --force' 'gc --network k8snet2'; do
+		# shellcheck disable=SC2086 # words
+		run --separate-stderr lamina $call
+		assert_equal "$call: $status/$output" "$call: 2/"
+		[[ $stderr == *"gc wants no argument, and only --dry-run, --json and --conf"* ]]
+	done
 	run --separate-stderr lamina gc --conf /etc/nothing
 	assert_equal "$status/$output" 1/
 }

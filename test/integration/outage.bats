@@ -33,8 +33,11 @@ teardown()
 	local n
 	proxy_reset
 	for n in 1 2 3; do
-		etcd_cont $n 2>/dev/null || true
-		[[ -e $ETCD_DIR/$n.pid ]] || ETCD_WAIT=0 etcd_start $n
+		if [[ -e $ETCD_DIR/$n.pid ]]; then
+			etcd_cont $n
+		else
+			ETCD_WAIT=0 etcd_start $n
+		fi
 	done
 	etcd_await 1 2 3
 	node_exec sh -c 'ip -all netns del; rm -rf /run/lamina /var/lib/cni/multus'
@@ -47,11 +50,13 @@ by_proxy()
 	conf_edit '.delegates[0].ipam.etcdConfig.etcdURL = "https://192.168.122.11:3379"'
 }
 
-# What etcd holds but for what is kept: fixed/<ip> and its domain/<domain>/<ip>.
+# What etcd holds, but for what is kept (fixed/<ip> and its domain/<domain>/<ip>) and for ways of lost requests that are closed.
 held()
 {
-	etcd_dump | jq -c '. as $all | [keys[] | select(test("/(used|attachment)/") or (test("/domain/") and
-		(split("/")[-1] as $ip | $all["/etcd-cni/networks/k8snet2/fixed/" + $ip] == null)))]'
+	etcd_dump | jq -c '. as $all | [to_entries[] | select((.key | test("/used/"))
+		or ((.key | test("/attachment/")) and (.value | fromjson | .closed == null))
+		or ((.key | test("/domain/")) and (.key | split("/")[-1] as $ip | $all["/etcd-cni/networks/k8snet2/fixed/" + $ip] == null)))
+		| .key]'
 }
 
 assert_nothing_held()

@@ -191,6 +191,7 @@ refused()
 	pod_down db-1
 	kube_delete_pod default db-1
 	at 2
+	pod_down db-0
 	kube_delete_pod default db-0
 	CONF=$(cluster_conf '.delegates = [.delegates[1]]')
 	pod db-0 node-2

@@ -55,10 +55,12 @@ etcd_down()
 {
 	local file n
 	[[ -n ${ETCD_DIR:-} && -d $ETCD_DIR ]] || return 0
-	for file in "$ETCD_DIR"/*.pid; do
+	# The data of members that were killed before, too: the next cluster has the same name, and one of its members would start
+	# with the log of this one.
+	for file in "$ETCD_DIR"/*.place; do
 		[[ -e $file ]] || continue
-		n=$(basename "$file" .pid)
-		etcd_kill "$n"
+		n=$(basename "$file" .place)
+		[[ ! -e $ETCD_DIR/$n.pid ]] || etcd_kill "$n"
 		etcd_exec "$n" rm -rf "$(etcd_data "$n")"
 	done
 	rm -rf -- "$ETCD_DIR"

@@ -213,22 +213,11 @@ TLS = {
 }
 
 
-def shake_hands(conn):
-    """A connection with unread data that is closed is reset, and the client may never see why it was refused: read first."""
-    try:
-        conn.do_handshake()
-    except ssl.SSLError:
-        while socket.socket.recv(conn, 65536):
-            pass
-        raise
-
-
 def serve(name, conn):
     try:
         conn.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         if name in TLS:
-            conn = TLS[name].wrap_socket(conn, server_side=True, do_handshake_on_connect=False)
-            shake_hands(conn)
+            conn = TLS[name].wrap_socket(conn, server_side=True)
             SERVERS["echo"](conn, name)
         else:
             SERVERS[name](conn, name)

@@ -17,6 +17,21 @@
 
 #include <cmocka.h>
 
+#define META(more) "\"metadata\":{\"name\":\"web-1\",\"namespace\":\"default\",\"uid\":\"uid-1\"" more "}"
+#define POD "{\"kind\":\"Pod\",\"apiVersion\":\"v1\"," META("") "}"
+#define ITEM(name) "{\"metadata\":{\"name\":\"" name "\",\"namespace\":\"default\",\"uid\":\"u-" name "\"}}"
+#define LIST(next, items) \
+	"{\"json\":{\"kind\":\"PodList\",\"apiVersion\":\"v1\",\"metadata\":{\"continue\":\"" next \
+	"\"},\"items\":[" items "]}}"
+#define STATUS(code, reason, message) \
+	"{\"status\":" code \
+	",\"json\":{\"kind\":\"Status\",\"apiVersion\":\"v1\",\"status\":\"Failure\",\"reason\":\"" reason \
+	"\",\"message\":\"" message "\"}}"
+#define NOT_FOUND(kind, name) \
+	"{\"status\":404,\"json\":{\"kind\":\"Status\",\"apiVersion\":\"v1\",\"reason\":\"NotFound\",\"message\":" \
+	"\"m\"," \
+	"\"details\":{\"kind\":\"" kind "\",\"name\":\"" name "\"}}}"
+
 struct api {
 	char *folder, *ca_file, *token_file;
 	pid_t pid;
@@ -202,3 +217,45 @@ static inline int api_close(void **state)
 }
 
 #define WITH_API(test) cmocka_unit_test_setup_teardown(test, api_open, api_close)
+
+/* Asks for default/web-1 and expects it. */
+static inline void read_pod(struct api *api, struct kube_pod *ret)
+{
+	cleanup_error struct error e = {0};
+
+	if (kube_pod(api->kube, "default", "web-1", ret, &e) < 0)
+		fail_msg("%s", e.message);
+}
+
+static inline void assert_pod_found(struct api *api)
+{
+	cleanup_kube_pod struct kube_pod pod = {0};
+
+	read_pod(api, &pod);
+	assert_true(pod.found);
+	assert_string_equal(pod.uid, "uid-1");
+}
+
+/* The answers to "*" in a row; the last is repeated. */
+static inline void play_all(struct api *api, const char *answers)
+{
+	cleanup_free char *script = format_text("{\"*\":[%s]}", answers);
+
+	play(api, script);
+}
+
+static inline void assert_pod_fails(struct api *api, unsigned int code, const char *part)
+{
+	cleanup_kube_pod struct kube_pod pod = {0};
+	cleanup_error struct error e = {0};
+
+	if (kube_pod(api->kube, "default", "web-1", &pod, &e) == 0)
+		fail_msg("answered, \"%s\" was expected", part);
+	assert_false(pod.found);
+	assert_null(pod.uid);
+	assert_message(&e, code, part);
+}
+
+#define api_run(tests) \
+	(unshare(CLONE_NEWNET) == 0 ? cmocka_run_group_tests(tests, api_start, api_end) \
+				    : puts("1..0 # SKIP needs CAP_SYS_ADMIN and CAP_NET_ADMIN") < 0)

@@ -346,12 +346,12 @@ static void refuses_what_would_grow_without_end(void **state)
 	assert_refused(*state, "&a [*a]", "aliases (*name) are not served");
 	memset(bytes, '[', length);
 	assert_refused(*state, bytes, "more than 64 levels");
-	for (size_t i = 0; i + 1 < length; i += 2)
-		memcpy(bytes + i, "- ", 2);
+	for (size_t i = 0; i < length; i++)
+		bytes[i] = i % 2 ? ' ' : '-';
 	assert_refused(*state, bytes, "more than 64 levels");
 	bytes[0] = '[';
-	for (size_t i = 1; i + 1 < length; i += 2)
-		memcpy(bytes + i, "a,", 2);
+	for (size_t i = 1; i < length; i++)
+		bytes[i] = i % 2 ? 'a' : ',';
 	assert_refused(*state, bytes, "values");
 	memset(bytes, '#', length + 1);
 	assert_refused(*state, bytes, "larger than");

@@ -5,8 +5,9 @@
 #include "test/unit/rival.h"
 
 #define FOUR "10.9.0.5"
-#define SIX "fd00:9::5"
-#define GROUP "ff02::1:ff00:5"
+/* Its group is not that of the link-local address, which the link is in anyway. */
+#define SIX "fd00:9::c5:5"
+#define GROUP "ff02::1:ffc5:5"
 #define ALL_NODES "ff02::1"
 #define OTHER4 "10.9.0.77"
 #define OTHER6 "fd00:9::77"

@@ -134,6 +134,7 @@ static void another_vlan_is_another_wire(void **state)
 	assert_overlooked(&link, &p, 1);
 
 	/* VLAN 0 is no VLAN: such a frame has a priority, and that is all. */
+	p.bytes[14] = 0xe0;
 	p.bytes[15] = 0;
 	assert_found(&link, FOUR, 0, p);
 }

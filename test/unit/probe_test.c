@@ -1,6 +1,8 @@
 /* netlink/probe: who is found on the wire, and what a neighbour learns from an announcement. */
 #include "test/unit/probe_kit.h"
 
+#include <sys/ioctl.h>
+
 /* --- what is asked --- */
 
 static void free_address_is_asked_for_three_times(void **state)
@@ -26,7 +28,7 @@ static void free_address_is_asked_for_three_times(void **state)
 	count = 0;
 	for (size_t n; (n = await_question(wire6, SIX, f, clock_now())) > 0; count++) {
 		assert_int_equal(n, ND_AT + ND_BYTES);
-		assert_memory_equal(f, "\x33\x33\xff\0\0\5\x02\0\0\0\0\5\x86\xdd\x60\0\0\0\0\x18\x3a\xff", 22);
+		assert_memory_equal(f, "\x33\x33\xff\xc5\0\5\x02\0\0\0\0\5\x86\xdd\x60\0\0\0\0\x18\x3a\xff", 22);
 		assert_memory_equal(f + 22, nobody, 16);
 		assert_memory_equal(f + 38, group.bytes, 16);
 		assert_int_equal(icmp_sum(f + ETH_HLEN, ND_BYTES), 0);
@@ -188,29 +190,64 @@ static void carrier_is_waited_for(void **state)
 	waitpid(child, NULL, 0);
 }
 
-static void set_wire_down(const void *arg)
-{
-	const int *wire = arg;
-	uint8_t bytes[2048];
-	int64_t end = clock_now() + PATIENCE;
+/* Who sets which link down, and when. A call of ip(8) would take longer than the probe listens, on a busy machine. */
+struct cut {
+	int wire, netns_fd, questions;
+	char name[IFNAMSIZ];
+};
 
-	for (int i = 0; i < 3; i++)
-		await_question(*wire, FOUR, bytes, end);
-	shell("ip link set p0 down");
+static int set_down(void *arg, struct error *e)
+{
+	const struct cut *cut = arg;
+	cleanup_close int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+	struct ifreq request = {0};
+
+	memcpy(request.ifr_name, cut->name, IFNAMSIZ);
+	return ioctl(fd, SIOCSIFFLAGS, &request) < 0 ? error_set(e, -errno, ERROR_IO, "%s", strerror(errno)) : 0;
+}
+
+static void cut_wire(const void *arg)
+{
+	struct cut cut = *(const struct cut *)arg;
+	cleanup_error struct error e = {0};
+	int64_t end = clock_now() + PATIENCE;
+	uint8_t bytes[2048];
+
+	for (int i = 0; i < cut.questions; i++)
+		await_question(cut.wire, FOUR, bytes, end);
+	assert_done(netns_run(cut.netns_fd, set_down, &cut, &e), &e);
+}
+
+static void assert_cut(const struct probe_link *link, const struct cut *cut, int expected, const char *sentence)
+{
+	const struct ip_addr four = address(FOUR);
+	cleanup_error struct error e = {0};
+	struct probe_answer answer;
+	pid_t child = rival_start(cut_wire, cut);
+
+	assert_int_equal(probe_ask(link, &four, 1, clock_now() + SECONDS, &answer, &e), expected);
+	assert_int_equal(e.code, ERROR_TRY_AGAIN);
+	assert_shows(e.message, sentence);
+	waitpid(child, NULL, 0);
 }
 
 static void lost_carrier_is_no_answer(void **state)
 {
 	struct probe_link link = bare(*state, "net1", 5);
 	cleanup_close int wire = listen_on_wire();
-	cleanup_error struct error e = {0};
-	struct probe_answer answer;
-	pid_t child = rival_start(set_wire_down, &wire);
+	const struct cut cut = {.wire = wire, .netns_fd = -1, .questions = 3, .name = "p0"};
 
-	assert_int_equal(ask_both(&link, &answer, &e), -ENETDOWN);
-	assert_int_equal(e.code, ERROR_TRY_AGAIN);
-	assert_shows(e.message, "interface net1 lost its carrier while the wire was asked for 10.9.0.5");
-	waitpid(child, NULL, 0);
+	assert_cut(&link, &cut, -ENETDOWN, "interface net1 lost its carrier while the wire was asked for 10.9.0.5");
+}
+
+static void link_that_is_set_down_is_no_answer(void **state)
+{
+	const struct lab *lab = *state;
+	struct probe_link link = bare(lab, "net1", 5);
+	cleanup_close int wire = listen_on_wire();
+	const struct cut cut = {.wire = wire, .netns_fd = lab->pod_fd, .questions = 1, .name = "net1"};
+
+	assert_cut(&link, &cut, -ETIMEDOUT, "interface net1 has no carrier");
 }
 
 static void deadline_before_the_last_question_is_no_answer(void **state)
@@ -285,6 +322,7 @@ int main(void)
 		IN_LAB(without_carrier_nobody_can_be_asked),
 		IN_LAB(carrier_is_waited_for),
 		IN_LAB(lost_carrier_is_no_answer),
+		IN_LAB(link_that_is_set_down_is_no_answer),
 		IN_LAB(deadline_before_the_last_question_is_no_answer),
 		IN_LAB(link_that_is_gone_is_an_error),
 		IN_LAB(neighbours_learn_from_an_announcement),

@@ -16,6 +16,9 @@ static struct {
 	int count;
 	enum { CALLS_WORK, LOSE_REPLY, HOLD_BACK } mode; /* HOLD_BACK: neither sent nor refused, as far as one knows */
 	char *last_txn;
+	int delete_at; /* before this call, the key below is deleted; 0: never */
+	const char *delete_key;
+	int deepest; /* how many transactions stood one inside the other at most */
 } calls;
 
 int __real_etcd_call(
@@ -23,16 +26,36 @@ int __real_etcd_call(
 int __wrap_etcd_call(
 	struct etcd *etcd, const char *method, const cJSON *body, cJSON **ret, bool *ret_sent, struct error *e);
 
+static inline void delete_key(const char *key);
+
+static inline int depth_of(const cJSON *item)
+{
+	int deepest = 0;
+
+	for (const cJSON *child = item->child; child; child = child->next) {
+		int depth = depth_of(child) + (child->string && strcmp(child->string, "request_txn") == 0);
+
+		deepest = depth > deepest ? depth : deepest;
+	}
+	return deepest;
+}
+
 /* The linker puts it in the place of etcd_call (--wrap). */
 int __wrap_etcd_call(
 	struct etcd *etcd, const char *method, const cJSON *body, cJSON **ret, bool *ret_sent, struct error *e)
 {
 	cleanup_json cJSON *lost = NULL;
 
-	calls.count++;
+	if (++calls.count == calls.delete_at) {
+		calls.delete_at = 0;
+		delete_key(calls.delete_key);
+	}
 	if (strcmp(method, "/v3/kv/txn") == 0) {
+		int depth = depth_of(body);
+
 		free(calls.last_txn);
 		calls.last_txn = json_print(body);
+		calls.deepest = depth > calls.deepest ? depth : calls.deepest;
 	}
 	if (calls.mode == CALLS_WORK)
 		return __real_etcd_call(etcd, method, body, ret, ret_sent, e);
@@ -50,6 +73,7 @@ struct etcd_server {
 	struct http *https[8192];  /* of all stores that were opened */
 	size_t http_count;
 	struct etcd_config *config;
+	struct etcd *filling; /* one connection for thousands of requests */
 };
 
 /* The one that the tests use. */
@@ -87,14 +111,14 @@ static inline struct etcd_config *config_for(const char *url)
 	return config;
 }
 
-static inline struct store *open_etcd_at(const struct etcd_config *config, const char *data_dir)
+static inline struct store *open_store(const struct etcd_config *config, const char *data_dir, int64_t deadline)
 {
 	const struct store_etcd_options options = {
 		.config = config,
 		.http = new_http(),
 		.node = server.node,
 		.data_dir = data_dir,
-		.deadline = soon(),
+		.deadline = deadline,
 	};
 	struct store *store = NULL;
 	struct error e = {0};
@@ -104,6 +128,16 @@ static inline struct store *open_etcd_at(const struct etcd_config *config, const
 		abort();
 	}
 	return store;
+}
+
+static inline struct store *open_etcd_at(const struct etcd_config *config, const char *data_dir)
+{
+	return open_store(config, data_dir, soon());
+}
+
+static inline struct store *open_etcd_until(const char *data_dir, int64_t deadline)
+{
+	return open_store(server.config, data_dir, deadline);
 }
 
 static inline struct store *open_etcd(const struct store_fixture *fixture)
@@ -152,19 +186,26 @@ static inline pid_t start_etcd(const char *folder, int port, const char *quota)
 	return child;
 }
 
-/* A request of ours, as it is; the reply is freed by the caller. */
-static inline cJSON *ask_etcd(const struct etcd_config *config, const char *method, const cJSON *body)
+/* A request of ours, as it is, on *etcd, which is opened the first time; the reply is freed by the caller. */
+static inline cJSON *ask_etcd_on(struct etcd **etcd, const char *method, const cJSON *body)
 {
-	const struct etcd_options options = {.config = config, .http = new_http(), .deadline = soon()};
-	cleanup_etcd struct etcd *etcd = NULL;
+	const struct etcd_options options = {.config = server.config, .http = *etcd ? NULL : new_http()};
 	struct error e = {0};
 	cJSON *reply = NULL;
-	int before = calls.count;
 
-	if (etcd_open(&options, &etcd, &e) < 0 || etcd_call(etcd, method, body, &reply, NULL, &e) < 0)
+	if (!*etcd && etcd_open(&options, etcd, &e) < 0)
 		fail_msg("%s", e.message);
-	calls.count = before;
+	etcd_set_deadline(*etcd, soon());
+	if (__real_etcd_call(*etcd, method, body, &reply, NULL, &e) < 0)
+		fail_msg("%s", e.message);
 	return reply;
+}
+
+static inline cJSON *ask_etcd(const char *method, const cJSON *body)
+{
+	cleanup_etcd struct etcd *etcd = NULL;
+
+	return ask_etcd_on(&etcd, method, body);
 }
 
 static inline cJSON *txn_of(cJSON *operation)
@@ -178,20 +219,20 @@ static inline cJSON *txn_of(cJSON *operation)
 static inline void put_key(const char *key, const char *value)
 {
 	cleanup_json cJSON *body = txn_of(etcd_put(key, value));
-	cleanup_json cJSON *reply = ask_etcd(server.config, "/v3/kv/txn", body);
+	cleanup_json cJSON *reply = ask_etcd("/v3/kv/txn", body);
 }
 
 static inline void delete_key(const char *key)
 {
 	cleanup_json cJSON *body = txn_of(etcd_delete(key));
-	cleanup_json cJSON *reply = ask_etcd(server.config, "/v3/kv/txn", body);
+	cleanup_json cJSON *reply = ask_etcd("/v3/kv/txn", body);
 }
 
 /* "key=value; ..." of all keys with that prefix; the caller frees it. */
 static inline char *keys_under(const char *prefix)
 {
 	cleanup_json cJSON *body = txn_of(etcd_range(prefix, true, ETCD_VALUES, 0));
-	cleanup_json cJSON *reply = ask_etcd(server.config, "/v3/kv/txn", body);
+	cleanup_json cJSON *reply = ask_etcd("/v3/kv/txn", body);
 	struct etcd_kv *kvs = NULL;
 	size_t count = 0;
 	struct error e = {0};
@@ -248,6 +289,8 @@ static inline int stop_server(void **state)
 {
 	(void)state;
 	stop_etcd(server.pid);
+	if (server.filling)
+		etcd_free(server.filling);
 	for (size_t i = 0; i < server.http_count; i++)
 		http_free(server.https[i]);
 	etcd_config_free(server.config);
@@ -262,18 +305,17 @@ static inline int stop_server(void **state)
 /* Each test begins with an empty etcd and an empty data folder. */
 static inline int setup(void **state)
 {
-	static const char *const prefixes[] = {"/etcd-cni/"};
 	struct store_fixture *fixture = allocate(1, sizeof(*fixture));
 	cleanup_json cJSON *body = cJSON_CreateObject();
 
-	(void)prefixes;
 	json_put_text(body, "key", "L2V0Y2QtY25pLw==");       /* "/etcd-cni/" */
 	json_put_text(body, "range_end", "L2V0Y2QtY25pMA=="); /* "/etcd-cni0" */
-	cleanup_json cJSON *reply = ask_etcd(server.config, "/v3/kv/deleterange", body);
+	cleanup_json cJSON *reply = ask_etcd("/v3/kv/deleterange", body);
 
 	*fixture = (struct store_fixture){.open = open_etcd, .folder = format_text("%s/data", server.folder)};
 	*state = fixture;
 	calls.mode = CALLS_WORK;
+	calls.delete_at = 0;
 	return 0;
 }
 

@@ -1,0 +1,136 @@
+#include "plugin/cli_stores.h"
+
+#include "plugin/cli_conf.h"
+#include "plugin/import.h"
+#include "plugin/lease.h"
+
+#include <errno.h>
+#include <string.h>
+
+static int open_store(struct cli_stores *stores, const struct etcd_config *etcd, struct store **ret, struct error *e)
+{
+	struct run *run = &stores->run;
+	int r = 0;
+
+	if (etcd || !stores->looking)
+		return lease_store(run, etcd, ret, e);
+	if (!run->store)
+		r = lease_open_store_readonly(run, e);
+	*ret = run->store;
+	return r;
+}
+
+static int add_store(struct cli_stores *stores, const struct etcd_config *etcd, struct store **ret, struct error *e)
+{
+	if (open_store(stores, etcd, ret, e) < 0)
+		return e->err;
+	for (size_t i = 0; i < stores->count; i++) {
+		if (stores->list[i].store == *ret)
+			return 0;
+	}
+	stores->list = reallocate(stores->list, stores->count + 1, sizeof(*stores->list));
+	stores->list[stores->count++] = (struct cli_store){.store = *ret, .etcd = etcd};
+	return 0;
+}
+
+/* conf: a delegate, or the whole configuration where that is a plugin's with us as its IPAM. */
+static int add_network(struct cli_stores *stores, const cJSON *conf, unsigned int index, struct error *e)
+{
+	const char *name = json_text(conf, "name");
+	cleanup_free char *path = format_text("delegates[%u]", index);
+	struct cli_network *network;
+
+	if (!import_own_conf(conf) || !name || !request_is_name(name))
+		return 0;
+	stores->networks = reallocate(stores->networks, stores->network_count + 1, sizeof(*stores->networks));
+	network = &stores->networks[stores->network_count++];
+	*network = (struct cli_network){.name = name, .index = index};
+	if (import_read_ipam(conf, stores->config.delegates ? path : "", &stores->config, &network->config, e) < 0)
+		return e->err;
+	return add_store(stores, network->config->etcd, &network->store, e);
+}
+
+int cli_stores_open(const char *path, bool looking, int64_t seconds, struct cli_stores *ret, struct error *e)
+{
+	const cJSON *delegate;
+	unsigned int index = 0;
+	struct store *own;
+
+	*ret = (struct cli_stores){
+		.run.netns_fd = -1,
+		.looking = looking,
+		.request = {.path = "", .container_id = "", .ifname = "", .netns = "", .args = ""},
+	};
+	if (cli_conf_find(path, &ret->conf, e) < 0)
+		return e->err;
+	config_read_folders(ret->conf, &ret->config);
+	if (json_text(ret->conf, "domain"))
+		ret->config.domain = json_text(ret->conf, "domain");
+	ret->request.conf = ret->conf;
+	if (run_open(&ret->run, &ret->request, &ret->config, seconds, e) < 0)
+		return e->err;
+	if (!ret->config.delegates && add_network(ret, ret->conf, 0, e) < 0)
+		return e->err;
+	cJSON_ArrayForEach(delegate, ret->config.delegates)
+	{
+		if (add_network(ret, delegate, index++, e) < 0)
+			return e->err;
+	}
+	return ret->count ? 0 : add_store(ret, NULL, &own, e);
+}
+
+bool cli_stores_have_cluster(const struct cli_stores *stores)
+{
+	for (size_t i = 0; i < stores->count; i++) {
+		if (stores->list[i].etcd)
+			return true;
+	}
+	return false;
+}
+
+const struct cli_network *cli_stores_network(const struct cli_stores *stores, const char *name)
+{
+	for (size_t i = 0; i < stores->network_count; i++) {
+		if (strcmp(stores->networks[i].name, name) == 0)
+			return &stores->networks[i];
+	}
+	return NULL;
+}
+
+int cli_stores_renew(struct cli_stores *stores, struct error *e)
+{
+	run_close_stores(&stores->run);
+	for (size_t i = 0; i < stores->count; i++) {
+		if (open_store(stores, stores->list[i].etcd, &stores->list[i].store, e) < 0)
+			return e->err;
+	}
+	for (size_t i = 0; i < stores->network_count; i++) {
+		struct cli_network *network = &stores->networks[i];
+
+		if (open_store(stores, network->config->etcd, &network->store, e) < 0)
+			return e->err;
+	}
+	return 0;
+}
+
+int cli_stores_kube(struct cli_stores *stores, struct kube **ret, struct error *e)
+{
+	if (run_kube(&stores->run, ret, e) < 0)
+		return e->err;
+	if (!*ret)
+		return error_set(e, -ENOENT, ERROR_CONFIG,
+			"no API server is configured, which knows what pods there are: set kubeConfig in the network's "
+			"ipam section");
+	return 0;
+}
+
+void cli_stores_close(struct cli_stores *stores)
+{
+	run_close(&stores->run);
+	for (size_t i = 0; i < stores->network_count; i++)
+		ipam_config_free_cleanup(&stores->networks[i].config);
+	free(stores->networks);
+	free(stores->list);
+	config_clear(&stores->config);
+	cJSON_Delete(stores->conf);
+}
