@@ -23,10 +23,11 @@ FAULTS = {
 
 
 class Outcome(typing.NamedTuple):
-    """status None: killed. answer: what it printed, as JSON; None: nothing, or no JSON."""
+    """status None: killed. answer: what it printed, as JSON; None: nothing, or no JSON. log: what it wrote to stderr."""
     status: int
     answer: object
     seconds: float
+    log: str
 
     @property
     def ok(self):
