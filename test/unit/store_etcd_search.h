@@ -28,7 +28,7 @@ static inline void fill_sixteen(bool with_domain, const struct ip_addr *but, siz
 			continue;
 
 		cleanup_json cJSON *body = etcd_txn(NULL, operations, NULL);
-		cleanup_json cJSON *reply = ask_etcd_on(&server.filling, "/v3/kv/txn", body);
+		cJSON_Delete(ask_etcd_on(&server.filling, "/v3/kv/txn", body));
 
 		operations = cJSON_CreateArray();
 	}
@@ -178,7 +178,7 @@ static void puts_many_levels_into_one_transaction(void **state)
 		}
 
 		cleanup_json cJSON *body = etcd_txn(compare, operations, NULL);
-		cleanup_json cJSON *reply = ask_etcd("/v3/kv/txn", body);
+		cJSON_Delete(ask_etcd("/v3/kv/txn", body));
 	}
 	ask(&asking, config, "a");
 	calls.deepest = 0;
