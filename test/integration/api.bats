@@ -216,6 +216,20 @@ fixed()
 	assert_unchanged
 }
 
+@test "the node is called what the API server calls it, from then on" {
+	kube_delete_pod default db-0
+	UID1=$(kube_put_pod default db-0 '.spec.nodeName = "rack-7.example" | .metadata.annotations["kube-ipam.ip"] = "10.188.0.218"')
+	pod_args default db-0 "$UID1"
+	fixed
+	lamina ip ls --json | jq -e '.[0].node == "rack-7.example"'
+	cni DEL
+	# A container that is no pod: nobody is asked now.
+	ARGS=
+	cni ADD
+	assert_ok
+	lamina ip ls --json | jq -e '.[] | select(.kind == "dynamic") | .node == "rack-7.example"'
+}
+
 @test "killed while the API server is asked, and DEL leaves nothing" {
 	warm_up
 	snapshot

@@ -8,7 +8,7 @@ load ../lab/cluster
 
 setup_file()
 {
-	setup_cluster 1 3.5
+	setup_cluster 1 3.5 --quota 20000000
 	proxy_up etcd 192.168.122.11:3379 192.168.122.11:2379
 }
 
@@ -240,6 +240,25 @@ life()
 		assert_nothing_held
 		node_exec rm -rf /run/lamina
 	done
+	life
+}
+
+@test "without space an ADD says so and what to do, and a DEL gives the address back all the same" {
+	cni ADD
+	assert_ok
+	etcd_fill
+	cni DEL
+	assert_ok
+	assert_equal "$(queued)" 0
+	assert_nothing_held
+	new_pod p2
+	cni ADD
+	assert_code 11
+	assert_msg 'NOSPACE.*etcdctl'
+	cni DEL
+	assert_ok
+	etcd_drain
+	assert_nothing_held
 	life
 }
 

@@ -101,8 +101,9 @@ class Herd:
         figures = {"calls": len(calls), "processes": self.options.processes, "seconds": took, "per_second": len(calls) / took,
                    "median_ms": statistics.median(seconds) * 1000, "slowest_ms": seconds[-1] * 1000}
         said = "{calls} {verb}s, {processes} at a time: {seconds:.2f} s, {per_second:.0f}/s, median {median_ms:.0f} ms, slowest {slowest_ms:.0f} ms"
-        if self.etcd:
-            figures["further_requests"] = self.etcd.requests() - asked - len(calls)
+        now = self.etcd and self.etcd.requests()
+        if asked is not None and now is not None:
+            figures["further_requests"] = now - asked - len(calls)
             said += "; {further_requests} requests beyond one each"
         print(said.format(verb=verb, **figures), flush=True)
         self.figures[verb] = figures
