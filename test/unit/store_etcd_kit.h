@@ -81,7 +81,7 @@ static struct etcd_server server;
 
 static inline int64_t soon(void)
 {
-	return clock_now() + 30 * SECONDS;
+	return clock_now() + 120 * SECONDS;
 }
 
 static inline struct http *new_http(void)
