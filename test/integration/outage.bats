@@ -160,6 +160,44 @@ life()
 	assert_equal "$(queued)" 0
 }
 
+@test "a queued release frees nothing of a later ADD of the same container" {
+	by_proxy
+	cni ADD
+	assert_ok
+	proxy_set fault cut-before
+	cni DEL
+	assert_ok
+	assert_equal "$(queued)" 1
+	cni ADD
+	assert_code 11
+	proxy_reset
+	cni ADD
+	assert_ok
+	assert_equal "$(queued)" 0
+	etcd_dump | jq -e '.["/etcd-cni/networks/k8snet2/used/10.188.0.218"] | fromjson | .cid == "p1"'
+}
+
+@test "a release that is queued is of the node's name at its ADD" {
+	cni ADD LAMINA_FAULT=etcd_after_claim:kill
+	etcd_kill 2
+	etcd_kill 3
+	conf_edit '.nodeName = "rack-7.example"'
+	cni DEL
+	assert_ok
+	assert_equal "$(queued)" 1
+	etcd_start 2
+	etcd_await 1 2
+	new_pod p2
+	pod_args default web-1 uid-2
+	annotations
+	cni ADD
+	assert_ok
+	cni DEL
+	assert_ok
+	assert_equal "$(queued)" 0
+	assert_nothing_held
+}
+
 @test "lamina gc sends what is queued" {
 	cni ADD
 	assert_ok
