@@ -198,6 +198,38 @@ life()
 	assert_nothing_held
 }
 
+@test "an ADD of kube-ipam that is repeated while etcd does not answer takes nothing from the pod" {
+	local PLUGIN=kube-ipam
+	by_proxy
+	CONF=$(jq '.delegates[0] + {cniVersion: "1.0.0"}' <<<"$CONF" | jq '.capabilities = {"io.kubernetes.cri.pod-annotations": true}')
+	annotations kube-ipam.ip 10.188.0.218
+	cni ADD
+	assert_ok
+	proxy_set fault hang
+	cni ADD
+	assert_code 11
+	proxy_reset
+	assert_equal "$(queued)" 0
+	cni ADD
+	assert_ok
+	assert_json '.ips[0].address == "10.188.0.218/16"'
+	cni DEL
+	assert_ok
+	assert_nothing_held
+}
+
+@test "a DEL of kube-ipam goes to the store that its ADD went to" {
+	local PLUGIN=kube-ipam
+	CONF=$(jq '.delegates[0] + {cniVersion: "1.0.0"}' <<<"$CONF" | jq '.capabilities = {"io.kubernetes.cri.pod-annotations": true}')
+	annotations kube-ipam.ip 10.188.0.218
+	cni ADD
+	assert_ok
+	conf_edit 'del(.ipam.etcdConfig)'
+	cni DEL
+	assert_ok
+	assert_nothing_held
+}
+
 @test "lamina gc sends what is queued" {
 	cni ADD
 	assert_ok
