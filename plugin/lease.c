@@ -145,6 +145,8 @@ int lease_claim(const struct lease_request *request, struct run *run, struct mad
 	cleanup_takeover struct takeover takeover = {0};
 
 	claim.sandbox = sandbox;
+	if (request->config->etcd && lease_send_earlier(request->network, request->ifname, run, e) < 0)
+		return e->err;
 	for (int round = 0; round < MAX_ROUNDS; round++) {
 		int r = try_claim(request, &claim, &takeover, run, made, e);
 

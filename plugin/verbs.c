@@ -119,7 +119,7 @@ static int learn_pod(struct pod *pod, struct plan *plan, struct run *run, struct
 	if (pod->source == POD_API && (pod_await(pod, run, e) < 0 || pod_check_networks(pod, run->config, e) < 0 ||
 					      plan_place(plan, run->request, run->config, pod->annotations, e) < 0))
 		return e->err;
-	/* Here the node's name is known, and nothing is claimed yet. */
+	/* Only now is the node's name known, under which the stores keep what is claimed. */
 	if (plan_claims(plan) && import_once(run, e) < 0)
 		return e->err;
 	return plan_prepare(plan, run, e);

@@ -80,6 +80,20 @@ fixed()
 	assert_equal "$(proxy_count '^GET /api/v1/namespaces/default/pods/db-0')" 1
 }
 
+@test "no cache has the last word on a pod without UID, or of before it was bound to a node" {
+	kube_place lamina $PROXY_ADDRESS
+	pod_args default db-0 ""
+	fixed
+	assert_equal "$(proxy_count) $(proxy_count resourceVersion)" "1 0"
+	cni DEL
+	kube_delete_pod default db-0
+	proxy_reset
+	UID1=$(kube_put_pod default db-0 'del(.spec.nodeName) | .metadata.annotations["kube-ipam.ip"] = "10.188.0.218"')
+	pod_args default db-0 "$UID1"
+	fixed
+	assert_equal "$(proxy_count) $(proxy_count resourceVersion)" "2 1"
+}
+
 @test "a pod without annotations gets a dynamic address" {
 	kube_annotate default db-0 kube-ipam.ip
 	kube_annotate default db-0 kube-ipam.netmask
