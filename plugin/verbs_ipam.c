@@ -149,11 +149,24 @@ int ipam_add(const struct request *request, cJSON **ret, struct error *e)
 	return result_convert(result, request->version, ret, e);
 }
 
+/* Without a record all may be there, where the configuration keeps addresses. One that cannot be read is no reason to
+ * call for ever: its ADD was refused. */
+static void assume_lease(const struct request *request, struct lease_file *file)
+{
+	cleanup_error struct error bad = {0};
+
+	lease_file_clear(file);
+	file->made.lease_network = copy_text(request->network);
+	if (addressing_read_etcd(request->conf, "", &file->etcd, &bad) == 0)
+		file->made.lease = MADE_INTENDED;
+	else
+		log_write(LOG_WARNING, "nothing is recorded, and nothing can be released: %s", bad.message);
+}
+
 int ipam_del(const struct request *request, struct error *e)
 {
 	cleanup_ipam_run struct ipam_run ipam = {.run.netns_fd = -1};
 	cleanup_lease_file struct lease_file file = {0};
-	cleanup_etcd_config struct etcd_config *etcd = NULL;
 
 	config_read_folders(request->conf, &ipam.config);
 	if (open_run(request, &ipam, e) < 0)
@@ -165,11 +178,9 @@ int ipam_del(const struct request *request, struct error *e)
 		if (e->err != -ENOENT && e->err != -EBADMSG)
 			return e->err;
 		error_clear(e);
-		made_clear(&file.made);
-		file.made = (struct made){.lease = MADE_INTENDED, .lease_network = copy_text(request->network)};
+		assume_lease(request, &file);
 	}
-	if (addressing_read_etcd(request->conf, "", &etcd, e) < 0 ||
-		lease_release(etcd, request->ifname, &ipam.run, &file.made, e) < 0)
+	if (lease_release(file.etcd, request->ifname, &ipam.run, &file.made, e) < 0)
 		return e->err;
 	return file_remove(path, e);
 }
