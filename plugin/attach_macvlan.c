@@ -108,13 +108,14 @@ static int start_lease(struct attachment *a, struct run *run, struct error *e)
 	struct wire wire = {.a = a, .run = run};
 	cJSON *addresses = NULL;
 
-	if (run->config->conflict_probe == PROBE_TAKEOVER) {
+	/* Also with `always`: who answers must not lose his record to a claim that is given up then. */
+	if (run->config->conflict_probe != PROBE_OFF) {
 		request.ask_wire = link_and_ask_wire;
 		request.ask_wire_arg = &wire;
 	}
 	if (lease_claim(&request, run, &a->made, e) < 0)
 		return e->err;
-	if (run->config->conflict_probe == PROBE_ALWAYS &&
+	if (run->config->conflict_probe == PROBE_ALWAYS && !wire.up &&
 		link_and_ask_wire(&wire, a->made.addrs, a->made.addr_count, e) < 0)
 		return e->err;
 	if (a->made.link != MADE_DONE && create_link(a, run, e) < 0)

@@ -1,6 +1,7 @@
 #include "plugin/lease_outbox.h"
 
 #include "ipam/outbox.h"
+#include "ipam/record.h"
 #include "plugin/base/log.h"
 #include "plugin/lease.h"
 
@@ -28,8 +29,13 @@ int lease_queue(
 	const struct etcd_config *etcd, const struct store_release *release, const struct run *run, struct error *e)
 {
 	cleanup_free char *folder = folder_of(run->config);
+	cleanup_value struct ipam_value value = {0};
+	cleanup_error struct error ignored = {0};
 
-	return outbox_put(folder, release, run->node, etcd, e);
+	/* The node may be called otherwise by now than when this was claimed. */
+	if (release->value)
+		ipam_value_parse(release->value, &value, &ignored);
+	return outbox_put(folder, release, value.record.node ? value.record.node : run->node, etcd, e);
 }
 
 bool lease_outbox_waits(const struct config *config, time_t since)
@@ -82,6 +88,28 @@ int lease_send_queued(const struct store_entry *holder, struct run *run, bool *r
 		if (send_entry(&queue.entries[i], run, e) < 0)
 			return e->err;
 		*ret = true;
+	}
+	return 0;
+}
+
+int lease_send_earlier(const char *network, const char *ifname, struct run *run, struct error *e)
+{
+	cleanup_free char *folder = folder_of(run->config);
+	cleanup_queue struct queue queue = {0};
+
+	if (outbox_is_empty(folder))
+		return 0;
+	if (outbox_read(folder, &queue.entries, &queue.count, e) < 0)
+		return e->err;
+	for (size_t i = 0; i < queue.count; i++) {
+		const struct outbox_entry *entry = &queue.entries[i];
+
+		if (strcmp(entry->network, network) != 0 || strcmp(entry->cid, run->request->container_id) != 0 ||
+			strcmp(entry->ifname, ifname) != 0)
+			continue;
+		if (send_entry(entry, run, e) < 0)
+			return error_wrap(
+				e, "interface %s of this container was deleted, and its release waits", ifname);
 	}
 	return 0;
 }

@@ -13,6 +13,10 @@ int lease_queue(
  */
 int lease_send_queued(const struct store_entry *holder, struct run *run, bool *ret, struct error *e);
 
+/** Sends what is queued here for this very container and interface, so that it cannot free what a new ADD of them is
+ * given. ERROR_TRY_AGAIN when it cannot be sent. */
+int lease_send_earlier(const char *network, const char *ifname, struct run *run, struct error *e);
+
 /** Whether this node's queue is worth a try: something is in it, and nothing was put there since then (time(2)), which
  * would mean that its cluster is away just now. */
 bool lease_outbox_waits(const struct config *config, time_t since);

@@ -46,11 +46,17 @@ static int start(struct pod *pod, struct run *run, bool latest, struct error *e)
 	return kube_pod_start(kube, args->ns ? args->ns : "default", args->pod, latest, &pod->call, e);
 }
 
+/* A cache may still have an earlier pod of that name: only its UID tells. */
+static bool may_be_cached(const struct run *run)
+{
+	return run->request->pod.uid != NULL;
+}
+
 int pod_ask(struct pod *pod, struct run *run, struct error *e)
 {
 	if (pod->source != POD_API)
 		return 0;
-	if (start(pod, run, false, e) < 0)
+	if (start(pod, run, !may_be_cached(run), e) < 0)
 		return error_wrap(e, "the annotations of pod %.64s/%.256s",
 			run->request->pod.ns ? run->request->pod.ns : "", run->request->pod.pod);
 	trace_step("API server asked");
@@ -65,26 +71,33 @@ static int await_one(struct pod *pod, struct error *e)
 	return kube_pod_await(call, &pod->object, e);
 }
 
-static bool is_asked_for(const struct pod *pod, const struct run *run)
+/* What a cache has of a pod before it was bound to a node is older than what the kubelet starts. */
+static bool is_asked_for(const struct pod *pod, const struct run *run, bool latest)
 {
 	const char *uid = run->request->pod.uid;
 
-	return pod->object.found && (!uid || !pod->object.uid || strcmp(uid, pod->object.uid) == 0);
+	return pod->object.found && (!uid || !pod->object.uid || strcmp(uid, pod->object.uid) == 0) &&
+	       (latest || pod->object.node);
 }
 
 /* A cache may be behind, and the kubelet may be ahead of what was written. */
 static int await_that_pod(struct pod *pod, struct run *run, struct error *e)
 {
-	const int64_t patience = clock_now() + PATIENCE;
+	bool latest = !may_be_cached(run);
 
 	if (await_one(pod, e) < 0)
 		return e->err;
-	while (!is_asked_for(pod, run) && clock_now() < patience) {
-		clock_pause(PAUSE, run->deadline);
+
+	const int64_t patience = clock_now() + PATIENCE;
+
+	while (!is_asked_for(pod, run, latest) && (!latest || clock_now() < patience)) {
+		if (latest)
+			clock_pause(PAUSE, run->deadline);
 		if (start(pod, run, true, e) < 0 || await_one(pod, e) < 0)
 			return e->err;
+		latest = true;
 	}
-	if (is_asked_for(pod, run))
+	if (is_asked_for(pod, run, latest))
 		return 0;
 	if (!pod->object.found)
 		return error_set(e, -ENOENT, ERROR_TRY_AGAIN,

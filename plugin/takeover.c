@@ -51,13 +51,24 @@ static int delete_link(const struct record *record, const struct attachment *a, 
 	return link_delete(nl, link.ifindex, e);
 }
 
+/* Another pod's link stays, whatever the API server says of it: as long as it answers, it runs. */
+static bool is_of_own_pod(const struct store_entry *holder, const struct run *run)
+{
+	cleanup_value struct ipam_value value = {0};
+	cleanup_error struct error ignored = {0};
+
+	return holder->value && ipam_value_parse(holder->value, &value, &ignored) == 0 &&
+	       same_text(value.record.uid, run->request->pod.uid);
+}
+
 int takeover_delete_links(const struct takeover *takeover, struct run *run, struct error *e)
 {
 	for (size_t i = 0; i < takeover->count; i++) {
 		cleanup_record struct record record = {0};
 		const struct attachment *a = NULL;
 
-		if (takeover_load(&takeover->entries[i], run, &record, &a) < 0 ||
+		if (!is_of_own_pod(&takeover->entries[i], run) ||
+			takeover_load(&takeover->entries[i], run, &record, &a) < 0 ||
 			sandbox_is_gone(&record.sandbox, run->boot_id))
 			continue;
 		if (delete_link(&record, a, run->boot_id, e) < 0)
@@ -141,16 +152,15 @@ static int judge_held(struct takeover *takeover, const struct lease_request *req
 {
 	struct verdict verdict = {0};
 
-	if (judge_hold(takeover, holder, run, e) < 0)
-		return e->err;
-	if (!holder->value || is_listed(takeover, holder))
-		return 0;
-	if (takeover_judge_holder(holder, request, run, &verdict, e) < 0)
-		return e->err;
-	takeover->ask_wire |= verdict.ask_wire;
-	if (!verdict.sent)
-		add(takeover, holder);
-	return 0;
+	/* Who has it says more than whom it is kept for. */
+	if (holder->value && !is_listed(takeover, holder)) {
+		if (takeover_judge_holder(holder, request, run, &verdict, e) < 0)
+			return e->err;
+		takeover->ask_wire |= verdict.ask_wire;
+		if (!verdict.sent)
+			add(takeover, holder);
+	}
+	return judge_hold(takeover, holder, run, e);
 }
 
 int takeover_judge(struct takeover *takeover, const struct lease_request *request, const struct store_reply *reply,

@@ -119,6 +119,9 @@ static int learn_pod(struct pod *pod, struct plan *plan, struct run *run, struct
 	if (pod->source == POD_API && (pod_await(pod, run, e) < 0 || pod_check_networks(pod, run->config, e) < 0 ||
 					      plan_place(plan, run->request, run->config, pod->annotations, e) < 0))
 		return e->err;
+	/* Only now is the node's name known, under which the stores keep what is claimed. */
+	if (plan_claims(plan) && import_once(run, e) < 0)
+		return e->err;
 	return plan_prepare(plan, run, e);
 }
 
@@ -143,7 +146,7 @@ int verb_add(const struct request *request, cJSON **ret, struct error *e)
 	trace_step("planned");
 	if (refuse_recorded(request, &config, e) < 0 || run_open(&run, request, &config, config.timeout, e) < 0 ||
 		run_enter(&run, request->netns, e) < 0 || pod_ask(&pod, &run, e) < 0 ||
-		plan_inspect(&plan, &run, e) < 0 || (plan_claims(&plan) && import_once(&run, e) < 0))
+		plan_inspect(&plan, &run, e) < 0)
 		return e->err;
 	trace_step("inspected");
 	process_adopt_orphans();

@@ -106,21 +106,26 @@ static bool recall(struct ipam_run *ipam, struct made *made)
 	return true;
 }
 
-/* A repeated ADD is told what it has, if record and store agree that this very sandbox has it. */
-static bool has_already(struct ipam_run *ipam, struct made *made)
+/* A repeated ADD is told what it has, if record and store agree that this very sandbox has it: 1. A store that does not
+ * answer does not disagree: a claim that fails would give back what a running pod has. */
+static int has_already(struct ipam_run *ipam, struct made *made, struct error *e)
 {
 	cleanup_free char *path = lease_file_path(&ipam->run);
 	cleanup_lease_file struct lease_file file = {0};
 	cleanup_error struct error ignored = {0};
 
 	if (lease_file_read(path, &file, &ignored) < 0 || file.made.lease != MADE_DONE ||
-		!sandbox_is(&file.sandbox, &ipam->run.sandbox, ipam->run.boot_id) ||
-		lease_check(
-			ipam->addressing.config->etcd, ipam->run.request->ifname, &ipam->run, &file.made, &ignored) < 0)
-		return false;
+		!sandbox_is(&file.sandbox, &ipam->run.sandbox, ipam->run.boot_id))
+		return 0;
+	if (lease_check(ipam->addressing.config->etcd, ipam->run.request->ifname, &ipam->run, &file.made, e) < 0) {
+		if (e->err != -ENOENT || e->code != ERROR_IO)
+			return e->err;
+		error_clear(e);
+		return 0;
+	}
 	*made = file.made;
 	file.made = (struct made){0};
-	return true;
+	return 1;
 }
 
 int ipam_add(const struct request *request, cJSON **ret, struct error *e)
@@ -140,7 +145,9 @@ int ipam_add(const struct request *request, cJSON **ret, struct error *e)
 
 	cleanup_json cJSON *owned = dns;
 
-	if (!has_already(&ipam, &made) && claim(&ipam, &made, e) < 0)
+	int r = has_already(&ipam, &made, e);
+
+	if (r < 0 || (r == 0 && claim(&ipam, &made, e) < 0))
 		return e->err;
 	if (addressing_result(&ipam.addressing, &made, &result, e) < 0)
 		return e->err;
@@ -149,11 +156,24 @@ int ipam_add(const struct request *request, cJSON **ret, struct error *e)
 	return result_convert(result, request->version, ret, e);
 }
 
+/* Without a record all may be there, where the configuration keeps addresses. One that cannot be read is no reason to
+ * call for ever: its ADD was refused. */
+static void assume_lease(const struct request *request, struct lease_file *file)
+{
+	cleanup_error struct error bad = {0};
+
+	lease_file_clear(file);
+	file->made.lease_network = copy_text(request->network);
+	if (addressing_read_etcd(request->conf, "", &file->etcd, &bad) == 0)
+		file->made.lease = MADE_INTENDED;
+	else
+		log_write(LOG_WARNING, "nothing is recorded, and nothing can be released: %s", bad.message);
+}
+
 int ipam_del(const struct request *request, struct error *e)
 {
 	cleanup_ipam_run struct ipam_run ipam = {.run.netns_fd = -1};
 	cleanup_lease_file struct lease_file file = {0};
-	cleanup_etcd_config struct etcd_config *etcd = NULL;
 
 	config_read_folders(request->conf, &ipam.config);
 	if (open_run(request, &ipam, e) < 0)
@@ -165,11 +185,10 @@ int ipam_del(const struct request *request, struct error *e)
 		if (e->err != -ENOENT && e->err != -EBADMSG)
 			return e->err;
 		error_clear(e);
-		made_clear(&file.made);
-		file.made = (struct made){.lease = MADE_INTENDED, .lease_network = copy_text(request->network)};
+		assume_lease(request, &file);
 	}
-	if (addressing_read_etcd(request->conf, "", &etcd, e) < 0 ||
-		lease_release(etcd, request->ifname, &ipam.run, &file.made, e) < 0)
+	/* The store is the record's: the configuration may name another one by now. */
+	if (lease_release(file.etcd, request->ifname, &ipam.run, &file.made, e) < 0)
 		return e->err;
 	return file_remove(path, e);
 }

@@ -80,6 +80,20 @@ fixed()
 	assert_equal "$(proxy_count '^GET /api/v1/namespaces/default/pods/db-0')" 1
 }
 
+@test "no cache has the last word on a pod without UID, or of before it was bound to a node" {
+	kube_place lamina $PROXY_ADDRESS
+	pod_args default db-0 ""
+	fixed
+	assert_equal "$(proxy_count) $(proxy_count resourceVersion)" "1 0"
+	cni DEL
+	kube_delete_pod default db-0
+	proxy_reset
+	UID1=$(kube_put_pod default db-0 'del(.spec.nodeName) | .metadata.annotations["kube-ipam.ip"] = "10.188.0.218"')
+	pod_args default db-0 "$UID1"
+	fixed
+	assert_equal "$(proxy_count) $(proxy_count resourceVersion)" "2 1"
+}
+
 @test "a pod without annotations gets a dynamic address" {
 	kube_annotate default db-0 kube-ipam.ip
 	kube_annotate default db-0 kube-ipam.netmask
@@ -214,6 +228,20 @@ fixed()
 	assert_code 7
 	assert_msg 'annotation k8s.v1.cni.cncf.io/networks is not supported by this version'
 	assert_unchanged
+}
+
+@test "the node is called what the API server calls it, from then on" {
+	kube_delete_pod default db-0
+	UID1=$(kube_put_pod default db-0 '.spec.nodeName = "rack-7.example" | .metadata.annotations["kube-ipam.ip"] = "10.188.0.218"')
+	pod_args default db-0 "$UID1"
+	fixed
+	lamina ip ls --json | jq -e '.[0].node == "rack-7.example"'
+	cni DEL
+	# A container that is no pod: nobody is asked now.
+	ARGS=
+	cni ADD
+	assert_ok
+	lamina ip ls --json | jq -e '.[] | select(.kind == "dynamic") | .node == "rack-7.example"'
 }
 
 @test "killed while the API server is asked, and DEL leaves nothing" {

@@ -47,6 +47,25 @@ herd()
 	herd --processes 20 --pods 150 --addresses 191
 }
 
+# Whether etcd has more than that many addresses in use.
+claimed()
+{
+	(($(etcd_dump | jq '[keys[] | select(test("/used/"))] | length') > $1))
+}
+
+@test "the leader is killed in the middle of 200 claims: each pod gets one address, in the end" {
+	local leader pid end=$((SECONDS + 30))
+	leader=$(etcd_leader)
+	herd --processes 20 --pods 200 &
+	pid=$!
+	until claimed 40; do
+		((SECONDS < end))
+	done
+	etcd_kill "$leader"
+	wait $pid
+	etcd_start "$leader"
+}
+
 @test "as many pods as there are addresses come and go, again and again" {
 	herd --processes 20 --pods 64 --rounds 5
 }

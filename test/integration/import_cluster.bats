@@ -90,6 +90,21 @@ listed()
 	assert_equal "$status/$(jq -c 'map(.result)' <<<"$output")" '0/["present","present"]'
 }
 
+@test "what the first ADD imports is under the name that the API server has for the node" {
+	local uid
+	old_pod 1 database-1-0 uid-1 10.188.0.217
+	uid=$(kube_put_pod default web-1 '.spec.nodeName = "rack-7.example"')
+	new_pod web-1
+	pod_args default web-1 "$uid"
+	cni ADD
+	assert_ok
+	assert_equal "$(etcd_dump | jq -r 'keys[] | select(test("/attachment/")) | split("/")[5] | "\(.)"' | sort -u)" rack-7.example
+	lamina ip ls --json | jq -e 'map(.node) | unique == ["rack-7.example"]'
+	cni DEL
+	assert_ok
+	etcd_dump | jq -e 'keys | map(select(test("/attachment/"))) | length == 1'
+}
+
 @test "a second pod does not get a fixed address that a pod of kube-ipam has" {
 	old_pod 1 database-1-0 uid-1 10.188.0.217
 	lamina ip import

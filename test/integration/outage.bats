@@ -8,7 +8,7 @@ load ../lab/cluster
 
 setup_file()
 {
-	setup_cluster 1 3.5
+	setup_cluster 1 3.5 --quota 20000000
 	proxy_up etcd 192.168.122.11:3379 192.168.122.11:2379
 }
 
@@ -160,6 +160,76 @@ life()
 	assert_equal "$(queued)" 0
 }
 
+@test "a queued release frees nothing of a later ADD of the same container" {
+	by_proxy
+	cni ADD
+	assert_ok
+	proxy_set fault cut-before
+	cni DEL
+	assert_ok
+	assert_equal "$(queued)" 1
+	cni ADD
+	assert_code 11
+	proxy_reset
+	cni ADD
+	assert_ok
+	assert_equal "$(queued)" 0
+	etcd_dump | jq -e '.["/etcd-cni/networks/k8snet2/used/10.188.0.218"] | fromjson | .cid == "p1"'
+}
+
+@test "a release that is queued is of the node's name at its ADD" {
+	cni ADD LAMINA_FAULT=etcd_after_claim:kill
+	etcd_kill 2
+	etcd_kill 3
+	conf_edit '.nodeName = "rack-7.example"'
+	cni DEL
+	assert_ok
+	assert_equal "$(queued)" 1
+	etcd_start 2
+	etcd_await 1 2
+	new_pod p2
+	pod_args default web-1 uid-2
+	annotations
+	cni ADD
+	assert_ok
+	cni DEL
+	assert_ok
+	assert_equal "$(queued)" 0
+	assert_nothing_held
+}
+
+@test "an ADD of kube-ipam that is repeated while etcd does not answer takes nothing from the pod" {
+	local PLUGIN=kube-ipam
+	by_proxy
+	CONF=$(jq '.delegates[0] + {cniVersion: "1.0.0"}' <<<"$CONF" | jq '.capabilities = {"io.kubernetes.cri.pod-annotations": true}')
+	annotations kube-ipam.ip 10.188.0.218
+	cni ADD
+	assert_ok
+	proxy_set fault hang
+	cni ADD
+	assert_code 11
+	proxy_reset
+	assert_equal "$(queued)" 0
+	cni ADD
+	assert_ok
+	assert_json '.ips[0].address == "10.188.0.218/16"'
+	cni DEL
+	assert_ok
+	assert_nothing_held
+}
+
+@test "a DEL of kube-ipam goes to the store that its ADD went to" {
+	local PLUGIN=kube-ipam
+	CONF=$(jq '.delegates[0] + {cniVersion: "1.0.0"}' <<<"$CONF" | jq '.capabilities = {"io.kubernetes.cri.pod-annotations": true}')
+	annotations kube-ipam.ip 10.188.0.218
+	cni ADD
+	assert_ok
+	conf_edit 'del(.ipam.etcdConfig)'
+	cni DEL
+	assert_ok
+	assert_nothing_held
+}
+
 @test "lamina gc sends what is queued" {
 	cni ADD
 	assert_ok
@@ -240,6 +310,25 @@ life()
 		assert_nothing_held
 		node_exec rm -rf /run/lamina
 	done
+	life
+}
+
+@test "without space an ADD says so and what to do, and a DEL gives the address back all the same" {
+	cni ADD
+	assert_ok
+	etcd_fill
+	cni DEL
+	assert_ok
+	assert_equal "$(queued)" 0
+	assert_nothing_held
+	new_pod p2
+	cni ADD
+	assert_code 11
+	assert_msg 'NOSPACE.*etcdctl'
+	cni DEL
+	assert_ok
+	etcd_drain
+	assert_nothing_held
 	life
 }
 

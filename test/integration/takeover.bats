@@ -209,6 +209,18 @@ refused()
 	POD=db-0 refute_link eth0
 }
 
+@test "a pod that was deleted by force and still runs on the same node keeps its interface" {
+	local before
+	at 1
+	run_pod db-0 node-1
+	before=$(holder)
+	kube_delete_pod default db-0
+	pod db-1 node-1
+	refused 'address 10.188.0.218 is in use on the wire' "$before"
+	POD=db-0
+	assert_equal "$(pod_addrs eth0)" 10.188.0.218/16
+}
+
 @test "an older sandbox's late DEL frees nothing" {
 	local old
 	at 1
@@ -286,6 +298,22 @@ refused()
 	cni ADD
 	assert_ok
 	on 2 node_exec ip addr del 10.188.0.218/16 dev eth0
+}
+
+@test "with conflictProbe always, too, who answers keeps his record" {
+	local before
+	at 1
+	run_pod db-0 node-1
+	before=$(holder)
+	kube_delete_pod default db-0
+	at 2
+	pod db-0 node-2
+	conf_edit '.conflictProbe = "always"'
+	refused 'address 10.188.0.218 is in use on the wire' "$before"
+	on 1 pod_down db-0
+	cni ADD
+	assert_ok
+	assert_equal "$(holder)" "${CID#db-0-}"
 }
 
 @test "with conflictProbe always an address that is free is given, and announced" {

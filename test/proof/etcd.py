@@ -79,8 +79,11 @@ class Etcd:
         self.call("kv/txn", {"success": [{"request_delete_range": {"key": encode(PREFIX + key)}} for key in keys]})
 
     def requests(self):
-        """How many transactions and ranges clients have asked the members for since these were started."""
-        return sum(self.requests_of(endpoint) for endpoint in sorted(set(self.endpoints)))
+        """How many transactions and ranges clients have asked the members for since these were started; None when one is away."""
+        try:
+            return sum(self.requests_of(endpoint) for endpoint in sorted(set(self.endpoints)))
+        except OSError:
+            return None
 
     def requests_of(self, endpoint):
         connection = self.open(endpoint)

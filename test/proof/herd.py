@@ -118,8 +118,11 @@ class Herd:
         said = "{calls} {verb}s, {processes} at a time: {seconds:.2f} s, {per_second:.0f}/s, median {median_ms:.0f} ms, slowest {slowest_ms:.0f} ms"
         if self.etcd:
             figures["again"] = sum(call.again for call in calls)
-            figures["further_requests"] = self.etcd.requests() - asked - len(calls)
-            said += "; {again} tried anew, {further_requests} requests beyond one each"
+            said += "; {again} tried anew"
+        now = self.etcd and self.etcd.requests()
+        if asked is not None and now is not None:
+            figures["further_requests"] = now - asked - len(calls)
+            said += ", {further_requests} requests beyond one each"
         print(said.format(verb=verb, **figures), flush=True)
         self.figures[verb] = figures
 

@@ -107,8 +107,8 @@ static void forgets_a_claim_and_its_hold(void **state)
 /* Reserves 10.0.0.4 of "net" in "default" for the hold, wanting that answer. */
 static inline void reserve(struct store *store, const char *hold, const char *ns, enum store_answer answer)
 {
-	struct store_entry entry = {.network = (char[]){"net"}, .addr = addr_of("10.0.0.4"), .hold = copy_text(hold)};
-	cleanup_free char *owned = entry.hold;
+	cleanup_free char *text = copy_text(hold);
+	struct store_entry entry = {.network = (char[]){"net"}, .addr = addr_of("10.0.0.4"), .hold = text};
 	cleanup_reply struct store_reply reply = {0};
 	struct error e = {0};
 
