@@ -116,7 +116,10 @@ int pod_await(struct pod *pod, struct run *run, struct error *e)
 		return error_wrap(e, "the annotations of pod %.64s/%.256s",
 			run->request->pod.ns ? run->request->pod.ns : "", run->request->pod.pod);
 	pod->annotations = pod->object.annotations;
-	run_name_node(run, pod->object.node);
+	/* Without a UID it may be the pod's next life, on another node: whose claims GC would then take for this one's.
+	 */
+	if (run->request->pod.uid)
+		run_name_node(run, pod->object.node);
 	trace_step("annotations known");
 	return 0;
 }

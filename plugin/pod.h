@@ -27,7 +27,8 @@ int pod_ask(struct pod *pod, struct run *run, struct error *e);
 
 /**
  * POD_API: awaits the answer; a pod that is not there, or has another UID than K8S_POD_UID, is asked for again for a
- * few seconds, linearizably. Then ERROR_TRY_AGAIN. Names the node as the API server does. Sets .annotations.
+ * few seconds, linearizably. Then ERROR_TRY_AGAIN. Names the node as the API server does, when the UID is known. Sets
+ * .annotations.
  */
 int pod_await(struct pod *pod, struct run *run, struct error *e);
 

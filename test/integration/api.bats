@@ -244,6 +244,15 @@ fixed()
 	lamina ip ls --json | jq -e '.[] | select(.kind == "dynamic") | .node == "rack-7.example"'
 }
 
+@test "a pod without UID, which may be on another node by now, names no node" {
+	kube_delete_pod default db-0
+	kube_put_pod default db-0 '.spec.nodeName = "node-2" | .metadata.annotations["kube-ipam.ip"] = "10.188.0.218"'
+	ARGS="IgnoreUnknown=1;K8S_POD_NAMESPACE=default;K8S_POD_NAME=db-0"
+	fixed
+	lamina ip ls --json | jq -e --arg host "$(node_exec hostname)" '.[0].node == $host'
+	node_exec test ! -e /var/lib/cni/multus/node
+}
+
 @test "killed while the API server is asked, and DEL leaves nothing" {
 	warm_up
 	snapshot
