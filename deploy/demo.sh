@@ -303,7 +303,8 @@ only_holds()
 no_files()
 {
 	local files
-	files=$(node_exec find /var/lib/cni -type f ! -name 'holds.db*' ! -name 'last_reserved_ip.*' ! -name lock)
+	files=$(node_exec find /var/lib/cni -type f ! -name 'holds.db*' ! -name 'last_reserved_ip.*' ! -name lock \
+		! -name imported)
 	[[ -z $files ]] || { echo "$files" && return 1; }
 }
 

@@ -28,6 +28,7 @@ struct pool {
 	struct candidate *list;
 	size_t count;
 	struct addr_list free; /* the known-free ones that it was made from; empty: random ones */
+	size_t known;          /* how many of the list are of these; they come first */
 };
 
 struct dynamic {
@@ -155,7 +156,7 @@ static void note_rest(const struct dynamic *dynamic, size_t tried)
 
 	for (size_t i = 0; i < dynamic->set_count; i++) {
 		const struct pool *pool = &dynamic->pools[i];
-		size_t done = tried < pool->free.count ? tried : pool->free.count;
+		size_t done = tried < pool->known ? tried : pool->known;
 
 		if (pool->free.count)
 			etcd_note_write_free(claim->store, claim->request, pool->set, pool->free.addrs + done,
@@ -218,7 +219,8 @@ static void add(struct dynamic *dynamic, struct pool *pool, const struct candida
 
 static void add_free(struct dynamic *dynamic, struct pool *pool, size_t max)
 {
-	for (size_t i = 0; i < pool->free.count && i < max; i++)
+	pool->known = pool->free.count < max ? pool->free.count : max;
+	for (size_t i = 0; i < pool->known; i++)
 		add(dynamic, pool, &(struct candidate){.addr = pool->free.addrs[i]});
 }
 
@@ -253,7 +255,7 @@ static void add_random(struct dynamic *dynamic, struct pool *pool, size_t count)
 		}
 	}
 	for (size_t i = 0; i < drawn.count && count > 0; i++) {
-		if (addr_list_has(&dynamic->fresh, &drawn.addrs[i]))
+		if (addr_list_has(&dynamic->fresh, &drawn.addrs[i]) || addr_list_has(&pool->free, &drawn.addrs[i]))
 			continue;
 		add(dynamic, pool, &(struct candidate){.addr = drawn.addrs[i]});
 		count--;
@@ -288,15 +290,16 @@ static int fill_pool(struct dynamic *dynamic, struct pool *pool, int round, stru
 	bool exact = etcd_search_is_exact(pool->set);
 	bool search = exact && (round > 1 || (round == 1 && etcd_set_size(pool->set) <= SMALL_SET));
 
-	pool->count = 0;
+	pool->count = pool->known = 0;
 	addr_list_clear(&pool->free);
 	/* Twice: the first miss may be another set's. */
 	if (round < 2)
 		add_evicted(dynamic, pool);
 	if (round == 0 && !pool->count)
 		add_noted(dynamic, pool);
-	if (!search && !pool->count)
-		add_random(dynamic, pool, round ? MORE_CANDIDATES : FIRST_CANDIDATES);
+	/* Behind the known ones, too: others may have taken these by now. */
+	if (!search && pool->count == pool->known)
+		add_random(dynamic, pool, round ? MORE_CANDIDATES : FIRST_CANDIDATES - pool->count);
 	if (search || (exact && !pool->count))
 		return add_searched(dynamic, pool, e);
 	return 0;

@@ -8,6 +8,9 @@
 /* Keys in one reply: with values of some 300 bytes, half a megabyte. */
 #define PAGE 1000
 
+/* A million keys are more than sixteen /16. */
+#define MAX_PAGES 1000
+
 #define READ_AT_ONCE ((size_t)100)
 
 /* More networks or domains than a cluster has: something else fills the tree. */
@@ -73,6 +76,7 @@ static void page_clear(struct page *page)
 
 #define cleanup_page CLEANUP(page_clear)
 
+/* Keys in order and between the two: whoever goes on behind the last one comes to an end. */
 static int read_page(struct etcd_store *store, const char *from, const char *end, enum etcd_range_what what,
 	int64_t limit, int64_t revision, struct page *ret, struct error *e)
 {
@@ -82,7 +86,14 @@ static int read_page(struct etcd_store *store, const char *from, const char *end
 	if (r < 0)
 		return r;
 	ret->revision = revision_of(reply);
-	return etcd_kvs(reply, &ret->kvs, &ret->count, e);
+	r = etcd_kvs(reply, &ret->kvs, &ret->count, e);
+	for (size_t i = 0; i < ret->count && r >= 0; i++) {
+		const char *before = i ? ret->kvs[i - 1].key : from;
+
+		if (strcmp(ret->kvs[i].key, before) < 0 || strcmp(ret->kvs[i].key, end) >= 0)
+			r = error_set(e, -EBADMSG, ERROR_DECODE, "etcd answered with a key that was not asked for");
+	}
+	return r;
 }
 
 int etcd_store_walk(struct etcd_store *store, const char *prefix, enum etcd_range_what what, etcd_visit *visit,
@@ -91,7 +102,7 @@ int etcd_store_walk(struct etcd_store *store, const char *prefix, enum etcd_rang
 	cleanup_free char *from = copy_text(prefix), *end = end_of(prefix);
 	int64_t revision = 0;
 
-	for (;;) {
+	for (int pages = 0; pages < MAX_PAGES; pages++) {
 		cleanup_page struct page page = {0};
 		int r = read_page(store, from, end, what, PAGE, revision, &page, e);
 
@@ -109,6 +120,7 @@ int etcd_store_walk(struct etcd_store *store, const char *prefix, enum etcd_rang
 		/* The next key that C can write: no key has a NUL in it, nor a byte below a space. */
 		from = format_text("%s\x01", page.kvs[page.count - 1].key);
 	}
+	return error_set(e, -E2BIG, ERROR_IO, "etcd has more than %d keys under %s", MAX_PAGES * PAGE, prefix);
 }
 
 /* The name in a key, and where to look on: behind all its keys, or, for a key without a slash, behind just this. */
@@ -135,9 +147,6 @@ int etcd_store_names(struct etcd_store *store, const char *prefix, struct etcd_n
 
 		if (r < 0 || page.count == 0)
 			return r;
-		if (strncmp(page.kvs[0].key, prefix, strlen(prefix)) != 0)
-			return error_set(e, -EBADMSG, ERROR_DECODE, "etcd answered with a key outside of %s", prefix);
-
 		char *name = next_name(page.kvs[0].key, prefix, &from);
 
 		if (name) {

@@ -2,6 +2,7 @@
  * linearizably: a pod that is made in between is in neither list or in the second. No clock decides. */
 #include "plugin/cli_holder.h"
 #include "plugin/cli_ip.h"
+#include "plugin/lease.h"
 #include "plugin/outcome.h"
 
 #include <errno.h>
@@ -186,14 +187,14 @@ static size_t gather(struct listing *listing, size_t at, struct ip_addr *addrs)
 
 static int release(struct gc *gc, size_t store, const struct store_release *what, struct error *e)
 {
+	struct store *handle = NULL;
+	int r = 0;
+
 	if (gc->options->dry_run)
 		return 0;
-	if (cli_stores_renew(&gc->stores, e) < 0)
-		return e->err;
-
-	struct store *handle = gc->stores.list[store].store;
-
-	return handle->ops->release(handle, what, e);
+	/* The time for the pods was not the store's. */
+	r = lease_store(&gc->stores.run, gc->stores.list[store].etcd, &handle, e);
+	return r < 0 ? r : handle->ops->release(handle, what, e);
 }
 
 /* All addresses of the attachment at once, if its value still stands there. What it is kept for stays. */

@@ -4,6 +4,7 @@
 #include "plugin/cli_ip.h"
 #include "plugin/cli_stores.h"
 #include "plugin/import.h"
+#include "plugin/lease.h"
 #include "plugin/outcome.h"
 
 #include <errno.h>
@@ -67,9 +68,19 @@ int cli_ip_import(const struct cli_ip_options *options, FILE *out, struct error 
 	return options->from_api ? import_from_api(options, out, e) : import_here(options, out, e);
 }
 
+/* Each in its own time: there may be many. */
+static int hand_back(
+	struct cli_stores *stores, const struct etcd_config *etcd, const struct store_entry *entry, struct error *e)
+{
+	struct store *store = NULL;
+	int r = lease_store(&stores->run, etcd, &store, e);
+
+	return r < 0 ? r : store_etcd_hand_back(store, entry, e);
+}
+
 /* kube-ipam takes a fixed address for taken, whatever stands there, and records none itself. */
-static int export_entry(struct cli_stores *stores, struct store *store, const struct store_entry *entry, bool dry_run,
-	cJSON *outcomes, struct error *e)
+static int export_entry(struct cli_stores *stores, const struct etcd_config *etcd, const struct store_entry *entry,
+	bool dry_run, cJSON *outcomes, struct error *e)
 {
 	cleanup_value struct ipam_value value = {0};
 	cleanup_error struct error ignored = {0};
@@ -84,7 +95,7 @@ static int export_entry(struct cli_stores *stores, struct store *store, const st
 		outcome_add(outcomes, "left", entry->network, &entry->addr, "%s: fixed", who);
 		return 0;
 	}
-	if (!dry_run && store_etcd_hand_back(store, entry, e) < 0)
+	if (!dry_run && hand_back(stores, etcd, entry, e) < 0)
 		return e->err;
 	outcome_add(outcomes, "exported", entry->network, &entry->addr, "%s", who);
 	return 0;
@@ -101,7 +112,7 @@ static int export_store(
 	if (store->store->ops->list(store->store, NULL, NULL, &entries, &count, e) < 0)
 		return e->err;
 	for (size_t i = 0; i < count && !e->err; i++)
-		export_entry(stores, store->store, &entries[i], dry_run, outcomes, e);
+		export_entry(stores, store->etcd, &entries[i], dry_run, outcomes, e);
 	store_entries_free(entries, count);
 	return e->err;
 }

@@ -97,22 +97,6 @@ const struct cli_network *cli_stores_network(const struct cli_stores *stores, co
 	return NULL;
 }
 
-int cli_stores_renew(struct cli_stores *stores, struct error *e)
-{
-	run_close_stores(&stores->run);
-	for (size_t i = 0; i < stores->count; i++) {
-		if (open_store(stores, stores->list[i].etcd, &stores->list[i].store, e) < 0)
-			return e->err;
-	}
-	for (size_t i = 0; i < stores->network_count; i++) {
-		struct cli_network *network = &stores->networks[i];
-
-		if (open_store(stores, network->config->etcd, &network->store, e) < 0)
-			return e->err;
-	}
-	return 0;
-}
-
 int cli_stores_kube(struct cli_stores *stores, struct kube **ret, struct error *e)
 {
 	if (run_kube(&stores->run, ret, e) < 0)

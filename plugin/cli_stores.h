@@ -44,9 +44,6 @@ bool cli_stores_have_cluster(const struct cli_stores *stores);
 /** The configuration's network of that name; NULL if there is none. */
 const struct cli_network *cli_stores_network(const struct cli_stores *stores, const char *name);
 
-/** Opens the clusters' stores again, with the time that a store has: what came in between took its own. */
-int cli_stores_renew(struct cli_stores *stores, struct error *e);
-
 /** The API server; asks nothing yet. None is configured: ERROR_CONFIG. */
 int cli_stores_kube(struct cli_stores *stores, struct kube **ret, struct error *e);
 

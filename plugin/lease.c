@@ -5,13 +5,12 @@
 #include "plugin/base/fault.h"
 #include "plugin/base/log.h"
 #include "plugin/lease_outbox.h"
+#include "plugin/nonce.h"
 #include "plugin/sandbox.h"
 #include "plugin/takeover.h"
 
 #include <errno.h>
-#include <inttypes.h>
 #include <string.h>
-#include <sys/random.h>
 #include <time.h>
 
 /* Each round lost to another process is a claim won by somebody. */
@@ -20,12 +19,10 @@
 int lease_prepare(const struct lease_request *request, const struct run *run, struct made *made, struct error *e)
 {
 	const struct request_args *pod = &run->request->pod;
-	char nonce[17];
-	uint64_t random = 0;
+	struct nonce nonce;
 
-	if (getrandom(&random, sizeof(random), 0) != sizeof(random))
-		return error_set(e, -EIO, ERROR_IO, "getrandom: %s", strerror(errno));
-	snprintf(nonce, sizeof(nonce), "%016" PRIx64, random);
+	if (nonce_draw(&nonce, e) < 0)
+		return e->err;
 
 	const struct ipam_record record = {
 		.fixed = request->fixed_count > 0,
@@ -37,7 +34,7 @@ int lease_prepare(const struct lease_request *request, const struct run *run, st
 		.ifname = request->ifname,
 		.node = run->node,
 		.node_guessed = run->node_guessed,
-		.nonce = nonce,
+		.nonce = nonce.text,
 		.time = time(NULL),
 	};
 

@@ -152,16 +152,15 @@ static int judge_held(struct takeover *takeover, const struct lease_request *req
 {
 	struct verdict verdict = {0};
 
-	if (judge_hold(takeover, holder, run, e) < 0)
-		return e->err;
-	if (!holder->value || is_listed(takeover, holder))
-		return 0;
-	if (takeover_judge_holder(holder, request, run, &verdict, e) < 0)
-		return e->err;
-	takeover->ask_wire |= verdict.ask_wire;
-	if (!verdict.sent)
-		add(takeover, holder);
-	return 0;
+	/* Who has it says more than whom it is kept for. */
+	if (holder->value && !is_listed(takeover, holder)) {
+		if (takeover_judge_holder(holder, request, run, &verdict, e) < 0)
+			return e->err;
+		takeover->ask_wire |= verdict.ask_wire;
+		if (!verdict.sent)
+			add(takeover, holder);
+	}
+	return judge_hold(takeover, holder, run, e);
 }
 
 int takeover_judge(struct takeover *takeover, const struct lease_request *request, const struct store_reply *reply,

@@ -156,6 +156,20 @@ int ipam_add(const struct request *request, cJSON **ret, struct error *e)
 	return result_convert(result, request->version, ret, e);
 }
 
+/* Without a record all may be there, where the configuration keeps addresses. One that cannot be read is no reason to
+ * call for ever: its ADD was refused. */
+static void assume_lease(const struct request *request, struct lease_file *file)
+{
+	cleanup_error struct error bad = {0};
+
+	lease_file_clear(file);
+	file->made.lease_network = copy_text(request->network);
+	if (addressing_read_etcd(request->conf, "", &file->etcd, &bad) == 0)
+		file->made.lease = MADE_INTENDED;
+	else
+		log_write(LOG_WARNING, "nothing is recorded, and nothing can be released: %s", bad.message);
+}
+
 int ipam_del(const struct request *request, struct error *e)
 {
 	cleanup_ipam_run struct ipam_run ipam = {.run.netns_fd = -1};
@@ -171,10 +185,7 @@ int ipam_del(const struct request *request, struct error *e)
 		if (e->err != -ENOENT && e->err != -EBADMSG)
 			return e->err;
 		error_clear(e);
-		lease_file_clear(&file);
-		file.made = (struct made){.lease = MADE_INTENDED, .lease_network = copy_text(request->network)};
-		if (addressing_read_etcd(request->conf, "", &file.etcd, e) < 0)
-			return e->err;
+		assume_lease(request, &file);
 	}
 	/* The store is the record's: the configuration may name another one by now. */
 	if (lease_release(file.etcd, request->ifname, &ipam.run, &file.made, e) < 0)

@@ -6,6 +6,7 @@
 # The head of a patch says what it breaks and who catches it:
 #   Caught by: NAME.bats: WORDS OF THE TEST'S NAME        an integration test
 #   Caught by: NAME_test                                  a unit test
+# Several such lines: by each of these.
 # Works on a copy of the tree under .cache/. One line per mutant; last line `N passed, N failed, N skipped`. A mutant that no test
 # notices, that does not apply or does not compile, is a failure.
 set -euo pipefail
@@ -39,13 +40,13 @@ build()
 	ninja -C "$BUILD" >"$LOG" 2>&1
 }
 
-# runs_clean NAME WORDS: whether the test passes; fails, too, when there is no such test.
+# runs_clean NAME[: WORDS]: whether the test passes; fails, too, when there is no such test.
 runs_clean()
 {
 	case $1 in
-	*.bats)
+	*.bats*)
 		LAMINA=$BUILD/lamina WITNESS=$BUILD/test/witness/witness timeout 300 \
-			bats --filter "$2" "$TREE/test/integration/$1" >"$LOG" 2>&1
+			bats --filter "${1#*: }" "$TREE/test/integration/${1%%: *}" >"$LOG" 2>&1
 		;;
 	*) timeout 300 meson test -C "$BUILD" --no-rebuild "$1" >"$LOG" 2>&1 ;;
 	esac
@@ -54,8 +55,9 @@ runs_clean()
 # A filter that matches nothing would let every mutant pass as caught.
 exists()
 {
+	local file=$TREE/test/integration/${1%%: *}
 	case $1 in
-	*.bats) [[ -f $TREE/test/integration/$1 && $(bats --count --filter "$2" "$TREE/test/integration/$1") -gt 0 ]] ;;
+	*.bats*) [[ -f $file && $(bats --count --filter "${1#*: }" "$file") -gt 0 ]] ;;
 	*) [[ -f $TREE/test/unit/$1.c ]] ;;
 	esac
 }
@@ -63,15 +65,16 @@ exists()
 # try PATCH: prints what became of it; succeeds when the mutant was caught.
 try()
 {
-	local patch=$1 line name words rc=0
-	line=$(sed -n 's/^Caught by: //p' "$patch" | head -n 1)
-	name=${line%%: *}
-	words=
-	[[ $line != *': '* ]] || words=${line#*: }
-	exists "$name" "$words" || {
-		echo "no such test: $line"
-		return 1
-	}
+	local patch=$1 line rc=0
+	local -a lines
+	mapfile -t lines < <(sed -n 's/^Caught by: //p' "$patch")
+	((${#lines[@]})) || lines=(nobody)
+	for line in "${lines[@]}"; do
+		exists "$line" || {
+			echo "no such test: $line"
+			return 1
+		}
+	done
 	patch -d "$TREE" -p1 --quiet --forward --no-backup-if-mismatch <"$patch" >"$LOG" 2>&1 || {
 		echo "does not apply"
 		return 1
@@ -79,11 +82,15 @@ try()
 	if ! build; then
 		echo "does not compile"
 		rc=1
-	elif runs_clean "$name" "$words"; then
-		echo "NOT CAUGHT by $line"
-		rc=1
 	else
-		echo "caught by $line"
+		for line in "${lines[@]}"; do
+			if runs_clean "$line"; then
+				echo "NOT CAUGHT by $line"
+				rc=1
+			else
+				echo "caught by $line"
+			fi
+		done
 	fi
 	patch -d "$TREE" -p1 --quiet --reverse --no-backup-if-mismatch <"$patch"
 	return "$rc"

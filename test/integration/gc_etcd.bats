@@ -109,7 +109,7 @@ held()
 	assert_code 11
 	assert_msg 'network k8snet2'
 	refute_link eth0
-	assert_equal "$(node_exec find "$STATE" -type f | sed 's|[^/]*$||')" "$STATE/outbox/"
+	assert_equal "$(node_exec find "$STATE" -type f ! -name imported | sed 's|[^/]*$||')" "$STATE/outbox/"
 	assert_equal "$(held)" pod
 	run --separate-stderr node_exec /opt/cni/bin/lamina gc --json
 	assert_equal "$status" 1

@@ -27,6 +27,7 @@ setup()
 
 teardown()
 {
+	etcd_ctl del --prefix /etcd-cni >/dev/null
 	node_exec sh -c 'ip -all netns del; rm -rf "$1"' sh "$PROOF_DIR"
 	sanitizer_quiet
 }

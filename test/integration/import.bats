@@ -109,6 +109,32 @@ listed()
 	assert_ok
 }
 
+@test "the first ADD on a node imports, once, and a conflict does not fail it" {
+	pod_up old1
+	pod_up old2
+	cached old1 db database-1-0 uid-a 10.188.0.217
+	cached old2 db database-2-0 uid-b 10.188.0.217
+	annotations kube-ipam.ip 10.188.0.217
+	pod_args db thief uid-9
+	cni ADD
+	assert_code 11
+	assert_msg 'held by db/database-'
+	[[ $stderr == *"import: conflict 10.188.0.217 of network k8snet2"* ]]
+	node_exec jq -e '.imported == 1 and .conflicts == 1' /var/lib/cni/multus/imported
+	# What is cached from now on is lamina's.
+	cached old1 db database-3-0 uid-c 10.188.0.219
+	annotations
+	cni ADD
+	assert_ok
+	lamina ip ls --json | jq -e 'map(.address) == ["10.188.0.10", "10.188.0.217"]'
+}
+
+@test "the first ADD on a node where nothing is cached leaves no mark" {
+	cni ADD
+	assert_ok
+	run ! node_exec test -e /var/lib/cni/multus/imported
+}
+
 @test "attachments that are gone, that lamina made, or that have no address of kube-ipam are not imported" {
 	cached gone db database-9-0 uid-z 10.188.0.219
 	pod_up static

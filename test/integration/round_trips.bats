@@ -1,5 +1,5 @@
 #!/usr/bin/env bats
-# How often kube-ipam asks etcd, counted by a proxy. LAMINA_PROOF_CASES=N dynamic ADDs (default: 300).
+# How often kube-ipam asks etcd, counted by a proxy. LAMINA_PROOF_CASES=N dynamic ADDs (default: 400).
 # What setup and cni.bash set is used in tests and the other way round; single quotes are for jq.
 # shellcheck disable=SC2016,SC2030,SC2031,SC2034,SC2154
 bats_require_minimum_version 1.5.0
@@ -48,16 +48,17 @@ assert_trips()
 }
 
 @test "an ADD of a dynamic address asks etcd once in 97 of 100 cases when four of five addresses are taken" {
-	trips '.ipam.rangeEnd = "10.188.1.253"' dynamic --cases "${LAMINA_PROOF_CASES:-300}"
+	# What the node itself has released just now, it gives last; here that would soon be all that is free.
+	trips '.ipam.rangeEnd = "10.188.1.253" | .reuseDelay = 0' dynamic --cases "${LAMINA_PROOF_CASES:-400}"
 	assert_trips '(.DEL | keys) == ["1"] and (."dynamic ADD" | .["1"] >= 0.97 * ([.[]] | add))'
 }
 
-@test "that no address of the seed's range is free takes at most 5 questions, and so does the last free one" {
+@test "that no address of the seed's range is free takes at most 5 questions, and the last free one is found in 3" {
 	trips . full --cases 10
-	assert_trips '[."ADD when none is free", ."ADD when one is free" | keys[] | tonumber] | max <= 5'
+	assert_trips '(."ADD when none is free" | keys | max <= "5") and (."ADD when one is free" | keys | max <= "3")'
 }
 
-@test "that no address of a range of 65000 is free takes at most 5 questions, and so does the last free one" {
+@test "that no address of a range of 65000 is free takes at most 5 questions, and the last free one is found in 6" {
 	trips '.ipam.rangeEnd = "10.188.255.254"' full --cases 2
-	assert_trips '[."ADD when none is free", ."ADD when one is free" | keys[] | tonumber] | max <= 5'
+	assert_trips '(."ADD when none is free" | keys | max <= "5") and (."ADD when one is free" | keys | max <= "6")'
 }

@@ -74,7 +74,8 @@ state_files()
 		stat -c 'file %N %F %a' "$file"
 		[[ ! -f $file ]] || sha256sum "$file"
 	done < <(state_find ! -name '*.db' ! -name '*.db-*' \
-		! -path '/var/lib/cni/networks/*/last_reserved_ip.*' ! -path '/var/lib/cni/networks/*/lock')
+		! -path '/var/lib/cni/networks/*/last_reserved_ip.*' ! -path '/var/lib/cni/networks/*/lock' \
+		! -path /var/lib/cni/multus/imported)
 	while IFS= read -r -d '' file; do
 		state_store "$file"
 	done < <(state_find -name '*.db')

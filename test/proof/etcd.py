@@ -95,14 +95,22 @@ class Etcd:
                        if 'grpc_method="Txn"' in labels or 'grpc_method="Range"' in labels))
 
 
+def is_closed(value):
+    """Whether an attachment is but the mark of a DEL that came before a lost claim: that holds nothing, and goes after a minute."""
+    try:
+        return "closed" in json.loads(value)
+    except (ValueError, TypeError):
+        return False
+
+
 def leaks(keys, network):
     """What keeps an address although nobody uses it: of all keys, those that are neither a hold nor its domain's word for it."""
     fixed = {key.rsplit("/", 1)[1] for key in keys if key.startswith(f"/networks/{network}/fixed/")}
     found = []
-    for key in keys:
-        kind, name = key.split("/")[1], key.rsplit("/", 1)[1]
-        if kind == "domain" and name not in fixed:
+    for key, value in keys.items():
+        _, kind, _, *rest = key.split("/")
+        if kind == "domain" and rest[0] not in fixed:
             found.append(key)
-        elif kind == "networks" and key.split("/")[3:4] and key.split("/")[3] in ("used", "attachment", "lock"):
+        elif kind == "networks" and rest and (rest[0] in ("used", "lock") or rest[0] == "attachment" and not is_closed(value)):
             found.append(key)
     return found

@@ -10,8 +10,9 @@ one after the other; all processes begin at the same moment.
 --pods N         together (1000)              --rounds N       of ADDs and then DELs of them all (1)
 --plugin FILE    (/opt/cni/bin/kube-ipam)     --json FILE      gets the figures, too
 
-Fails when an ADD fails, when two have one address, when a pool that is full gives out another one, or when something is left at the
-end. Prints what it took, and how many requests beyond one a call etcd has seen.
+An ADD that has no answer from etcd in time is tried anew, in a new sandbox after a DEL, as a kubelet does it. Fails when an ADD says
+anything else, such as that no address is free; when two have one address; when a pool that is full gives out another one; or when
+something is left at the end. Prints what it took, how many ADDs were tried anew, and how many requests beyond one a call etcd has seen.
 """
 import argparse
 import collections
@@ -27,7 +28,8 @@ import etcd
 import runtime
 
 SANDBOXES = 16
-Call = collections.namedtuple("Call", "pod addresses seconds said")
+TRIES = 20
+Call = collections.namedtuple("Call", "pod cid addresses seconds said again")
 
 
 class Herd:
@@ -38,7 +40,7 @@ class Herd:
         ipam = self.conf["ipam"]
         first = ipaddress.ip_address(ipam["rangeStart"])
         ipam["rangeEnd"] = str(first + (options.addresses or options.pods) - 1)
-        self.figures = {}
+        self.figures, self.cids = {}, {}
         self.etcd = etcd.Etcd(ipam["etcdConfig"]) if "etcdConfig" in ipam else None
         names = [f"herd-{i}" for i in range(SANDBOXES)]
         have = set(os.listdir("/run/netns")) if os.path.isdir("/run/netns") else set()
@@ -51,17 +53,30 @@ class Herd:
         return {**self.conf, "nodeName": node, "cniDir": f"{place}/cni", "dataDir": f"{place}/data"}
 
     @staticmethod
-    def container(pod):
-        return runtime.Container(f"pod-{pod}", "eth0", f"/run/netns/herd-{pod % SANDBOXES}", ("herd", f"pod-{pod}", f"uid-{pod}"))
+    def container(pod, cid):
+        return runtime.Container(cid, "eth0", f"/run/netns/herd-{pod % SANDBOXES}", ("herd", f"pod-{pod}", f"uid-{pod}"))
 
-    def claim(self, verb, process):
-        """One process's share."""
+    def share(self, verb, process):
+        """What one process does."""
         caller = runtime.Runtime(self.options.plugin)
         conf = runtime.with_annotations(self.node_conf(f"node-{process}"), {})
         for pod in range(process, self.options.pods, self.options.processes):
-            outcome = caller.call(verb, conf, self.container(pod))
-            yield Call(pod, outcome.addresses if outcome.ok and verb == "ADD" else [], outcome.seconds,
-                       "" if outcome.ok else str(outcome))
+            yield self.add(caller, conf, pod) if verb == "ADD" else self.delete(caller, conf, pod)
+
+    def add(self, caller, conf, pod):
+        start = time.monotonic()
+        for again in range(TRIES):
+            container = self.container(pod, f"pod-{pod}-{again}")
+            outcome = caller.call("ADD", conf, container)
+            if outcome.ok or outcome.code != runtime.CODE_TRY_AGAIN or "no free address" in outcome.answer["msg"]:
+                break
+            caller.call("DEL", conf, container)
+        return Call(pod, container.cid, outcome.addresses if outcome.ok else [], time.monotonic() - start,
+                    "" if outcome.ok else str(outcome), again)
+
+    def delete(self, caller, conf, pod):
+        outcome = caller.call("DEL", conf, self.container(pod, self.cids[pod]))
+        return Call(pod, self.cids[pod], [], outcome.seconds, "" if outcome.ok else str(outcome), 0)
 
     def fork(self, verb, process, gate):
         """A process that does its share as soon as the gate is closed, which opens it. Where to read what came of it."""
@@ -73,7 +88,7 @@ class Herd:
             os.close(gate[1])
             os.read(gate[0], 1)
             with os.fdopen(there, "w") as file:
-                json.dump(list(self.claim(verb, process)), file)
+                json.dump(list(self.share(verb, process)), file)
         finally:
             os._exit(0)
 
@@ -101,10 +116,13 @@ class Herd:
         figures = {"calls": len(calls), "processes": self.options.processes, "seconds": took, "per_second": len(calls) / took,
                    "median_ms": statistics.median(seconds) * 1000, "slowest_ms": seconds[-1] * 1000}
         said = "{calls} {verb}s, {processes} at a time: {seconds:.2f} s, {per_second:.0f}/s, median {median_ms:.0f} ms, slowest {slowest_ms:.0f} ms"
+        if self.etcd:
+            figures["again"] = sum(call.again for call in calls)
+            said += "; {again} tried anew"
         now = self.etcd and self.etcd.requests()
         if asked is not None and now is not None:
             figures["further_requests"] = now - asked - len(calls)
-            said += "; {further_requests} requests beyond one each"
+            said += ", {further_requests} requests beyond one each"
         print(said.format(verb=verb, **figures), flush=True)
         self.figures[verb] = figures
 
@@ -119,16 +137,27 @@ class Herd:
 
     def expect_full(self):
         one_more = runtime.Runtime(self.options.plugin).call(
-            "ADD", runtime.with_annotations(self.node_conf("node-0"), {}), self.container(self.options.pods))
+            "ADD", runtime.with_annotations(self.node_conf("node-0"), {}), self.container(0, "one-more"))
         if one_more.code != runtime.CODE_TRY_AGAIN:
             sys.exit(f"all addresses are taken, and one more ADD says: {one_more}")
 
+    def drain(self):
+        """What DELs could not tell etcd, in time, is queued."""
+        caller = runtime.Runtime(self.options.plugin)
+        for process in range(self.options.processes):
+            conf = self.node_conf(f"node-{process}")
+            if os.path.isdir(f"{conf['cniDir']}/outbox") and os.listdir(f"{conf['cniDir']}/outbox"):
+                caller.call("GC", {**conf, runtime.VALID: []})
+
     def run(self):
         for _ in range(self.options.rounds):
-            self.expect_distinct(self.all_at_once("ADD"))
+            calls = self.all_at_once("ADD")
+            self.cids = {call.pod: call.cid for call in calls}
+            self.expect_distinct(calls)
             if not self.options.addresses:
                 self.expect_full()
             self.all_at_once("DEL")
+        self.drain()
         left = etcd.leaks(self.etcd.keys("/"), self.conf["name"]) if self.etcd else []
         if left:
             sys.exit("left: " + " ".join(left[:20]))

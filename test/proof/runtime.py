@@ -23,10 +23,11 @@ FAULTS = {
 
 
 class Outcome(typing.NamedTuple):
-    """status None: killed. answer: what it printed, as JSON; None: nothing, or no JSON."""
+    """status None: killed. answer: what it printed, as JSON; None: nothing, or no JSON. log: what it wrote to stderr."""
     status: int
     answer: object
     seconds: float
+    log: str
 
     @property
     def ok(self):
@@ -50,7 +51,7 @@ class Outcome(typing.NamedTuple):
         said = self.answer
         if isinstance(said, dict):
             said = " ".join(self.addresses) if "ips" in said else f"{said.get('msg')}"
-        return f"status {self.status} {said or ''}".rstrip()
+        return f"status {self.status} {said or ''} {self.log}".rstrip()
 
 
 class Container:
@@ -58,6 +59,7 @@ class Container:
 
     def __init__(self, cid, ifname, netns, pod=None):
         self.cid, self.ifname, self.netns = cid, ifname, netns
+        self.fixed = []  # the addresses that it asks for
         self.args = "IgnoreUnknown=1"
         if pod:
             namespace, name, uid = pod
@@ -77,7 +79,7 @@ class Runtime:
 
     def __init__(self, program):
         self.program = program
-        self.files = [os.memfd_create(name) for name in ("stdin", "stdout")]
+        self.files = [os.memfd_create(name) for name in ("stdin", "stdout", "stderr")]
         self.environment = {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "CNI_PATH": "/opt/cni/bin"}
         # A build with a sanitizer is told where to report.
         self.environment |= {key: value for key, value in os.environ.items() if key.endswith("SAN_OPTIONS")}
@@ -94,22 +96,21 @@ class Runtime:
             environment["LAMINA_FAULT"] = f"{fault}:kill"
         if container:
             environment |= container.environment()
-        stdin, stdout = self.files
         for fd in self.files:
             os.ftruncate(fd, 0)
             os.lseek(fd, 0, os.SEEK_SET)
-        os.pwrite(stdin, json.dumps(conf).encode(), 0)
+        os.pwrite(self.files[0], json.dumps(conf).encode(), 0)
         start = time.monotonic()
-        pid = os.posix_spawn(self.program, [self.program], environment, file_actions=[
-            (os.POSIX_SPAWN_DUP2, stdin, 0), (os.POSIX_SPAWN_DUP2, stdout, 1)])
+        pid = os.posix_spawn(self.program, [self.program], environment,
+                             file_actions=[(os.POSIX_SPAWN_DUP2, fd, i) for i, fd in enumerate(self.files)])
         status = self.end(pid, start + (LONGEST if kill_after is None else kill_after))
         took = time.monotonic() - start
         if status == -signal.SIGKILL:
             if kill_after is None and fault is None:
                 raise TimeoutError(f"{verb} took more than {LONGEST} seconds")
-            return Outcome(None, None, took)
+            return Outcome(None, None, took, self.log())
         self.took[verb].append(took)
-        return Outcome(status, self.answer(), took)
+        return Outcome(status, self.answer(), took, self.log())
 
     @staticmethod
     def end(pid, moment):
@@ -121,6 +122,13 @@ class Runtime:
             os.kill(pid, signal.SIGKILL)
         os.close(fd)
         return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+
+    def log(self):
+        said = os.pread(self.files[2], 1 << 20, 0).decode(errors="replace")
+        # What a sanitizer's report of undefined behaviour begins with; others have files of their own.
+        if "runtime error: " in said:
+            raise RuntimeError(said)
+        return said.strip()
 
     def answer(self):
         said = os.pread(self.files[1], 1 << 20, 0)

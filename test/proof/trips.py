@@ -1,11 +1,12 @@
 #!/usr/bin/env python3
 """Counts the requests that kube-ipam's calls send to etcd, by the log of a proxy (test/lab/proxy.py) in front of it.
 
-Usage: trips.py --conf FILE --log LOG [--cases N] WHAT FOLDER
+Usage: trips.py --conf FILE --log LOG [--cases N] [--churn N] WHAT FOLDER
 
 FILE is a configuration as owner.py takes it, with a proxy's address in etcdURL. WHAT is
 fixed      ADD and DEL of a fixed address: the first time, when it is kept for the namespace by then, and of two addresses
-dynamic    N ADDs while four of five addresses are other nodes', which take and free some all the time, and their DELs
+dynamic    N ADDs while four of five addresses are taken, most by other nodes, and their DELs. Before each, other nodes free and
+           take as many addresses as --churn says (3)
 full       an ADD when none is free, and one when just one is
 
 Prints one JSON object: for each kind of call, how many requests it took how many times. Fails when a call answers something else.
@@ -90,11 +91,11 @@ def fixed(counter, pool, options):
 
 def dynamic(counter, pool, options):
     pods = {}
-    pool.occupy(random.sample(pool.all, len(pool.all) * 4 // 5))
+    pool.occupy(random.sample(pool.all, len(pool.all) * 4 // 5 - OWN_PODS))
     for _ in range(options.cases):
-        # Somebody else's pod ends, and another one starts.
-        pool.vacate(random.choice(sorted(pool.strangers)))
-        pool.occupy([random.choice(sorted(set(pool.all) - pool.strangers - set(pods)))])
+        for _ in range(options.churn):
+            pool.vacate(random.choice(sorted(pool.strangers)))
+            pool.occupy([random.choice(sorted(set(pool.all) - pool.strangers - set(pods)))])
         pod = counter.container()
         pods[counter.call("dynamic ADD", "ADD", pod).addresses[0]] = pod
         if len(pods) > OWN_PODS:
@@ -120,6 +121,7 @@ def main():
     parser.add_argument("--conf", required=True)
     parser.add_argument("--log", required=True)
     parser.add_argument("--cases", type=int, default=1)
+    parser.add_argument("--churn", type=int, default=3)
     parser.add_argument("--plugin", default="/opt/cni/bin/kube-ipam")
     parser.add_argument("what", choices=("fixed", "dynamic", "full"))
     parser.add_argument("folder")

@@ -3,6 +3,7 @@
 All of it lies in files, so that processes that are killed leave nothing behind but what is so:
 held/ADDRESS    locked by the process whose sandbox uses it, with a text that says who that is
 kept/ADDRESS    the namespace that the address is kept for
+late/ADDRESS    the attachment that had it and was never DELed
 valid/NODE/NAME the attachments that the node's runtime knows, each with the number of the worker whose it is
 """
 import contextlib
@@ -12,7 +13,7 @@ import os
 import struct
 import time
 
-COUNTERS = ("operations", "granted", "refused", "takeovers", "repeated", "checked", "collections", "cluster_collections",
+COUNTERS = ("operations", "granted", "refused", "takeovers", "inherited", "repeated", "checked", "collections", "cluster_collections",
             "forgotten", "killed")
 
 
@@ -24,7 +25,7 @@ class Truth:
     def __init__(self, folder, nodes):
         self.folder = folder
         self.gates = {}
-        for name in ["held", "kept", "gate", *(f"valid/{node}" for node in nodes)]:
+        for name in ["held", "kept", "late", "gate", *(f"valid/{node}" for node in nodes)]:
             os.makedirs(f"{folder}/{name}", exist_ok=True)
 
     # Addresses.
@@ -55,6 +56,24 @@ class Truth:
             with open(f"{path}.{os.getpid()}", "w", encoding="ascii") as file:
                 file.write(namespace)
             os.rename(file.name, path)
+
+    def leave(self, addresses, name):
+        """An attachment is dead, and its DEL is still due."""
+        for address in addresses:
+            with open(f"{self.folder}/late/{address}", "w", encoding="ascii") as file:
+                file.write(name)
+
+    def left(self, address):
+        """Whose DEL is still due."""
+        with contextlib.suppress(FileNotFoundError), open(f"{self.folder}/late/{address}", encoding="ascii") as file:
+            return file.read()
+        return None
+
+    def clear(self, addresses, name):
+        for address in addresses:
+            if self.left(address) == name:
+                with contextlib.suppress(FileNotFoundError):
+                    os.unlink(f"{self.folder}/late/{address}")
 
     # Attachments.
 
@@ -106,8 +125,8 @@ class Board:
             struct.pack_into("q", self.memory, 8 * index, value)
         return value
 
-    def count(self, name, worker):
-        self.cell(1 + worker * self.width + COUNTERS.index(name), 1)
+    def count(self, name, worker, times=1):
+        self.cell(1 + worker * self.width + COUNTERS.index(name), int(times))
 
     def sums(self):
         cells = struct.unpack_from(f"{self.options.workers * self.width}q", self.memory, 8)

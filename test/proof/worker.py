@@ -106,9 +106,11 @@ class Worker:
 
     def new_container(self, pod):
         self.made += 1
-        return runtime.Container(f"c{self.serial}-{self.made}", self.random.choice(("eth0", "eth0", "net1")),
-                                 f"/run/netns/own-{self.number}-{self.random.randrange(SANDBOXES)}",
-                                 (pod.namespace, pod.name, pod.uid))
+        container = runtime.Container(f"c{self.serial}-{self.made}", self.random.choice(("eth0", "eth0", "net1")),
+                                      f"/run/netns/own-{self.number}-{self.random.randrange(SANDBOXES)}",
+                                      (pod.namespace, pod.name, pod.uid))
+        container.fixed = pod.fixed
+        return container
 
     def new_pod(self):
         self.made += 1
@@ -146,6 +148,8 @@ class Worker:
                 raise Violation(f"{pod} got {address}, which is not of the pool")
             if address not in pod.locks:
                 pod.locks[address] = self.truth.take(address, str(pod))
+                self.board.count("inherited", self.number, bool(pod.fixed and self.truth.left(address)))
+                self.truth.clear(pod.fixed, self.truth.left(address))
             self.truth.keep(address, pod.namespace, bool(pod.fixed))
 
     def start(self):
@@ -179,6 +183,7 @@ class Worker:
         """DEL until it succeeds; or later, when the runtime may know no more of it."""
         if self.chance(later):
             self.late.append(container)
+            self.truth.leave(container.fixed, container.name)
             if self.chance(0.5):
                 self.truth.forget(self.node, container.name)
             return
@@ -187,6 +192,7 @@ class Worker:
             if self.board.stopped():
                 raise Stop
         self.truth.forget(self.node, container.name)
+        self.truth.clear(container.fixed, container.name)
 
     def late_del(self):
         container = self.late.pop(self.random.randrange(len(self.late)))

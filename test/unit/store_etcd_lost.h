@@ -47,7 +47,7 @@ static void knows_its_own_claim_after_a_lost_reply(void **state)
 	assert_false(send_again(txn));
 	ask(&asking, config, "b");
 
-	cleanup_free char *dynamic = lose_claim(store, &asking.request, LOSE_REPLY);
+	free(lose_claim(store, &asking.request, LOSE_REPLY));
 	cleanup_reply struct store_reply second = claim(store, &asking.request);
 
 	assert_int_equal(second.answer, STORE_GRANTED);
@@ -217,7 +217,7 @@ static void releases_without_space(void **state)
 		asking.request.value = "by d";
 		ask_fixed(&asking, "10.0.0.5");
 
-		cleanup_free char *txn = lose_claim(store, &asking.request, LOSE_REPLY);
+		free(lose_claim(store, &asking.request, LOSE_REPLY));
 
 		fill_space(small);
 		ask(&asking, config, "x");

@@ -6,29 +6,25 @@
 
 #define PUTS_AT_ONCE 120
 
-/* Puts used/<ip>, and domain/<ip> unless kube-ipam wrote them, of all of 10.0.0.0/16 but some. */
-static inline void fill_sixteen(bool with_domain, const struct ip_addr *but, size_t but_count)
+/* Puts used/<ip> of all of 10.0.0.0/16 but some, as kube-ipam does. */
+static inline void fill_sixteen(const struct ip_addr *but, size_t but_count)
 {
 	cJSON *operations = cJSON_CreateArray();
 
 	for (int i = 2; i < 65535; i++) {
 		const struct ip_addr addr = {.family = AF_INET, .bytes = {10, 0, (uint8_t)(i >> 8), (uint8_t)i}};
 		cleanup_free char *used = format_text("/etcd-cni/networks/net/used/%s", ip_text(&addr).s);
-		cleanup_free char *domain = format_text("/etcd-cni/domain/default/%s", ip_text(&addr).s);
 		bool left_out = false;
 
 		for (size_t j = 0; j < but_count; j++)
 			left_out = left_out || ip_compare(&but[j], &addr) == 0;
-		if (!left_out) {
+		if (!left_out)
 			cJSON_AddItemToArray(operations, etcd_put(used, "by somebody"));
-			if (with_domain)
-				cJSON_AddItemToArray(operations, etcd_put(domain, "net"));
-		}
 		if (cJSON_GetArraySize(operations) < PUTS_AT_ONCE && i < 65534)
 			continue;
 
 		cleanup_json cJSON *body = etcd_txn(NULL, operations, NULL);
-		cleanup_json cJSON *reply = ask_etcd_on(&server.filling, "/v3/kv/txn", body);
+		cJSON_Delete(ask_etcd_on(&server.filling, "/v3/kv/txn", body));
 
 		operations = cJSON_CreateArray();
 	}
@@ -43,7 +39,7 @@ static void finds_the_last_free_address(void **state)
 	struct asking asking;
 	struct error e = {0};
 
-	fill_sixteen(false, &left, 1);
+	fill_sixteen(&left, 1);
 	calls.count = 0;
 	expect_dynamic(store, config, "a", STORE_GRANTED, "10.0.217.44");
 	fprintf(stderr, "# the last free address of a /16: %d round trips\n", calls.count);
@@ -86,7 +82,7 @@ static void goes_on_with_what_it_found(void **state)
 
 	for (size_t i = 0; i < ARRAY_SIZE(left); i++)
 		left[i] = (struct ip_addr){.family = AF_INET, .bytes = {10, 0, 77, (uint8_t)(100 + i)}};
-	fill_sixteen(true, left, ARRAY_SIZE(left));
+	fill_sixteen(left, ARRAY_SIZE(left));
 	for (size_t i = 0; i < ARRAY_SIZE(left); i++) {
 		cleanup_free char *cid = format_text("c%zu", i);
 
@@ -178,7 +174,7 @@ static void puts_many_levels_into_one_transaction(void **state)
 		}
 
 		cleanup_json cJSON *body = etcd_txn(compare, operations, NULL);
-		cleanup_json cJSON *reply = ask_etcd("/v3/kv/txn", body);
+		cJSON_Delete(ask_etcd("/v3/kv/txn", body));
 	}
 	ask(&asking, config, "a");
 	calls.deepest = 0;

@@ -418,8 +418,8 @@ int main(void)
 	};
 
 	if (access(etcd_program(), X_OK) < 0) {
-		fprintf(stderr, "# skipped: there is no %s\n", etcd_program());
-		return 77;
+		printf("1..0 # SKIP there is no %s\n", etcd_program());
+		return 0;
 	}
 	return cmocka_run_group_tests(tests, start_server, stop_server);
 }
