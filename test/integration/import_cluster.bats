@@ -132,6 +132,20 @@ listed()
 	assert_equal "$(etcd_dump | jq -r 'keys[] | select(test("/(used|attachment)/"))')" ''
 }
 
+@test "a DEL by lamina frees what ip export has given back to kube-ipam" {
+	CONF=$(cluster_conf '.delegates = [.delegates[1]] | .capabilities = {"io.kubernetes.cri.pod-annotations": true}')
+	annotations
+	new_pod web-1
+	pod_args default web-1 uid-1
+	cni ADD
+	assert_ok
+	lamina ip export
+	assert_equal "$(etcd_dump | jq -r 'to_entries | map(select(.key | test("/used/")) | .value) | join(" ")')" web-1
+	cni DEL
+	assert_ok
+	etcd_dump | jq -e 'keys | map(select(test("/used/|/domain/|/attachment/"))) == []'
+}
+
 @test "ip import meets an address that another node's pod has: a conflict, named, and the rest is done" {
 	old_pod 2 database-1-0 uid-1 10.188.0.217
 	on 2 lamina ip import

@@ -195,7 +195,7 @@ refused()
 	kube_delete_pod default db-0
 	CONF=$(cluster_conf '.delegates = [.delegates[1]]')
 	pod db-0 node-2
-	refused 'its node does not answer' "$before"
+	refused 'no Node is called node-1, which was only the host.s name: .*`lamina ip release 10.188.0.218` frees it' "$before"
 }
 
 @test "a new sandbox of the same pod on the same node replaces the old one, whose link goes first" {
