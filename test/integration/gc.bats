@@ -128,6 +128,11 @@ held()
 	cni GC CNI_CONTAINERID= CNI_NETNS= CNI_IFNAME=
 	assert_ok
 	assert_unchanged
+	# Nor is a delegate asked to, by a list that nobody sent.
+	use_stub
+	cni GC CNI_CONTAINERID= CNI_NETNS= CNI_IFNAME=
+	assert_ok
+	assert_equal "$(stub_calls hand)" ""
 }
 
 @test "cnitool's gc, which sends no list, removes nothing of a pod that it has not made [check 57]" {

@@ -1,6 +1,7 @@
 #!/usr/bin/env bats
 # etcd in trouble, as pods see it: members that die, hang or lie, no quorum, no room; requests and answers that are lost or late; and
 # lamina killed at each step. No pod hangs, no address is lost or given twice.
+# Builds: asan
 # shellcheck disable=SC2016,SC2030,SC2031,SC2034,SC2154
 bats_require_minimum_version 1.5.0
 
@@ -143,15 +144,15 @@ life()
 }
 
 @test "a pod's next life finds its own queued release, and sends it first" {
+	by_proxy
 	cni ADD
 	assert_ok
-	etcd_kill 2
-	etcd_kill 3
+	# A member without a quorum may keep the release until it has one again.
+	proxy_set fault cut-before
 	cni DEL
 	assert_ok
 	assert_equal "$(queued)" 1
-	etcd_start 2
-	etcd_await 1 2
+	proxy_reset
 	new_pod p2
 	pod_args default db-0 uid-2
 	cni ADD
