@@ -46,7 +46,7 @@ nemesis()
 	local member
 	while nemesis_sleep 2 4; do
 		member=$((RANDOM % 3 + 1))
-		((RANDOM % 2)) || member=$(etcd_leader) || return
+		((RANDOM % 2)) || member=$(etcd_leader) || member=1
 		case $((RANDOM % 8)) in
 		[0-3])
 			etcd_kill "$member" || return

@@ -59,7 +59,7 @@ class Container:
 
     def __init__(self, cid, ifname, netns, pod=None):
         self.cid, self.ifname, self.netns = cid, ifname, netns
-        self.fixed = []  # the addresses that it asks for
+        self.fixed = []  # the addresses that it asked for and got
         self.args = "IgnoreUnknown=1"
         if pod:
             namespace, name, uid = pod

@@ -106,11 +106,9 @@ class Worker:
 
     def new_container(self, pod):
         self.made += 1
-        container = runtime.Container(f"c{self.serial}-{self.made}", self.random.choice(("eth0", "eth0", "net1")),
-                                      f"/run/netns/own-{self.number}-{self.random.randrange(SANDBOXES)}",
-                                      (pod.namespace, pod.name, pod.uid))
-        container.fixed = pod.fixed
-        return container
+        return runtime.Container(f"c{self.serial}-{self.made}", self.random.choice(("eth0", "eth0", "net1")),
+                                 f"/run/netns/own-{self.number}-{self.random.randrange(SANDBOXES)}",
+                                 (pod.namespace, pod.name, pod.uid))
 
     def new_pod(self):
         self.made += 1
@@ -141,6 +139,7 @@ class Worker:
         """The pod has what ADD printed, and keeps what it had."""
         self.board.count("granted", self.number)
         pod.result = outcome.answer
+        pod.container.fixed = pod.fixed
         if pod.fixed and sorted(outcome.addresses) != sorted(pod.fixed):
             raise Violation(f"{pod} asked for {pod.fixed} and got {outcome.addresses}")
         for address in outcome.addresses:
@@ -213,6 +212,7 @@ class Worker:
             self.granted(pod, outcome)
             for address in before - set(outcome.addresses):
                 os.close(pod.locks.pop(address))
+            old.fixed = []
             self.end(old, later=0.5)
         elif outcome.killed:
             pod.unlock()
