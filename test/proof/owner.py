@@ -40,6 +40,7 @@ from truth import Board, Truth
 from worker import NAMESPACES, SANDBOXES, Worker
 
 PR_SET_CHILD_SUBREAPER = 36
+PROGRESS = 600  # seconds from word to word
 
 
 class Crowd:
@@ -85,6 +86,7 @@ class Crowd:
         next_kill = self.options.worker_kills
         workers_killed = 0
         next_beat = 0
+        next_word = PROGRESS
         while not self.board.finished():
             time.sleep(0.05)
             if self.options.kube and self.board.seconds() > next_beat:
@@ -95,6 +97,9 @@ class Crowd:
                 next_kill += self.options.worker_kills
                 self.kill_one()
                 workers_killed += 1
+            if self.board.seconds() > next_word:
+                next_word += PROGRESS
+                print(f"{self.board.sums()['operations']} operations in {self.board.seconds():.0f} s", file=sys.stderr, flush=True)
         for pid in self.pids:
             os.waitpid(pid, 0)
         return workers_killed
