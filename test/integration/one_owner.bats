@@ -43,8 +43,8 @@ teardown()
 # Usage: owner [options]. Its last lines, which say what was done, are shown.
 owner()
 {
-	proof_run owner.py --conf "$CONF_FILE" --seconds "$SECONDS_LEFT" --operations "${LAMINA_PROOF_OPERATIONS:-100000}" "$@" >"$BATS_TEST_TMPDIR/said" ||
-		fail "$(cat "$BATS_TEST_TMPDIR/said")"
+	proof_run owner.py --conf "$CONF_FILE" --seconds "$SECONDS_LEFT" --operations "${LAMINA_PROOF_OPERATIONS:-100000}" "$@" \
+		>"$BATS_TEST_TMPDIR/said" || fail "$(cat "$BATS_TEST_TMPDIR/said")"
 	tail -n 2 "$BATS_TEST_TMPDIR/said" | sed 's/^/# /' >&3
 }
 

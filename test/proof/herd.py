@@ -134,7 +134,8 @@ class Herd:
         seconds = sorted(call.seconds for call in calls)
         figures = {"calls": len(calls), "processes": self.options.processes, "seconds": took, "per_second": len(calls) / took,
                    "median_ms": statistics.median(seconds) * 1000, "slowest_ms": seconds[-1] * 1000}
-        said = "{calls} {verb}s, {processes} at a time: {seconds:.2f} s, {per_second:.0f}/s, median {median_ms:.0f} ms, slowest {slowest_ms:.0f} ms"
+        said = ("{calls} {verb}s, {processes} at a time: {seconds:.2f} s, {per_second:.0f}/s, "
+                "median {median_ms:.0f} ms, slowest {slowest_ms:.0f} ms")
         if self.etcd:
             figures["again"] = sum(call.again for call in calls)
             said += "; {again} anew"
