@@ -192,6 +192,14 @@ static void note_released(const struct giving *giving, const cJSON *reply)
 	}
 }
 
+/* "lamina ip export" wrote kube-ipam's word in the record's place: the container's bare ID. */
+static void add_exported(const struct giving *giving, cJSON *ops)
+{
+	for (size_t i = 0; i < giving->addrs.count; i++)
+		etcd_add(ops, etcd_release_addr(giving->release->network, giving->domain, &giving->addrs.addrs[i],
+				      giving->release->cid, 0));
+}
+
 /* All is known from the record: one round trip. 1 when the attachment is another one than the record's. */
 static int release_known(struct giving *giving, struct error *e)
 {
@@ -205,6 +213,7 @@ static int release_known(struct giving *giving, struct error *e)
 	list_addrs(giving);
 	expect_value(giving);
 	add_releases(giving, 0, ops);
+	add_exported(giving, ops);
 	etcd_add(compare, etcd_compare_value(giving->key, value));
 	etcd_add(drop, etcd_delete(giving->key));
 	etcd_add(look, etcd_range(giving->key, false, ETCD_VALUES, 0));
@@ -216,7 +225,7 @@ static int release_known(struct giving *giving, struct error *e)
 		return r;
 	note_released(giving, reply);
 
-	const cJSON *last = etcd_response(reply, giving->addrs.count);
+	const cJSON *last = etcd_response(reply, 2 * giving->addrs.count);
 
 	if (etcd_succeeded(last))
 		return 0;

@@ -41,8 +41,8 @@ static const char help[] =
 	"                      first one of lamina or multus in /etc/cni/net.d\n"
 	"  --json              for programs\n"
 	"\n"
-	"Exit status: 0 done, 1 failed, 2 wrong call, 3 no such address, or (gc, import --from-api, export) no\n"
-	"cluster keeps any, 4 refused: it is held, or its holder may live.\n"
+	"Exit status: 0 done, 1 failed, 2 wrong call, 3 no such address, or (ip gc, ip import --from-api, ip\n"
+	"export) no cluster keeps any, 4 refused: it is held, or its holder may live.\n"
 	"LAMINA_TRACE=1 shows on stderr where the time of a call goes.\n";
 
 struct options {

@@ -38,7 +38,12 @@ int lease_queue(
 	return outbox_put(folder, release, value.record.node ? value.record.node : run->node, etcd, e);
 }
 
-bool lease_outbox_waits(const struct config *config, time_t since)
+static bool is_before(const struct timespec *a, const struct timespec *b)
+{
+	return a->tv_sec != b->tv_sec ? a->tv_sec < b->tv_sec : a->tv_nsec < b->tv_nsec;
+}
+
+bool lease_outbox_waits(const struct config *config, const struct timespec *since)
 {
 	cleanup_free char *folder = folder_of(config);
 	cleanup_queue struct queue queue = {0};
@@ -49,7 +54,7 @@ bool lease_outbox_waits(const struct config *config, time_t since)
 	for (size_t i = 0; i < queue.count; i++) {
 		struct stat about;
 
-		if (stat(queue.entries[i].file, &about) == 0 && about.st_mtime >= since)
+		if (stat(queue.entries[i].file, &about) == 0 && !is_before(&about.st_mtim, since))
 			return false;
 	}
 	return queue.count > 0;

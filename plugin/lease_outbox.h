@@ -17,9 +17,9 @@ int lease_send_queued(const struct store_entry *holder, struct run *run, bool *r
  * given. ERROR_TRY_AGAIN when it cannot be sent. */
 int lease_send_earlier(const char *network, const char *ifname, struct run *run, struct error *e);
 
-/** Whether this node's queue is worth a try: something is in it, and nothing was put there since then (time(2)), which
- * would mean that its cluster is away just now. */
-bool lease_outbox_waits(const struct config *config, time_t since);
+/** Whether this node's queue is worth a try: something is in it, and nothing was put there since then (the time of
+ * CLOCK_REALTIME_COARSE, by which files are dated), which would mean that its cluster is away just now. */
+bool lease_outbox_waits(const struct config *config, const struct timespec *since);
 
 /**
  * Sends what is queued, oldest first. A cluster that cannot be reached is asked once; the first error is returned, the

@@ -83,8 +83,10 @@ static int serve(const char *name)
 	cleanup_request struct request request = {0};
 	cleanup_error struct error e = {0};
 	cleanup_json cJSON *result = NULL;
-	const time_t began = time(NULL);
+	struct timespec began;
 
+	/* The clock that files are dated by. */
+	clock_gettime(CLOCK_REALTIME_COARSE, &began);
 	if (request_read(&request, STDIN_FILENO, &e) < 0)
 		return print_error(&e, request.version);
 	trace_step("request read");
@@ -116,7 +118,7 @@ static int serve(const char *name)
 
 	/* STATUS asks nobody, and GC has sent what is queued. */
 	if (request.verb != VERB_STATUS && request.verb != VERB_GC)
-		verb_afterwards(&request, began);
+		verb_afterwards(&request, &began);
 	return status;
 }
 

@@ -15,6 +15,9 @@ int pod_find(struct pod *ret, const struct request *request, const struct config
 	const struct request_args *pod = &request->pod;
 
 	*ret = (struct pod){.source = POD_RUNTIME, .annotations = map};
+	/* What Go prints for a map that was never made: handed over, and empty. */
+	if (cJSON_IsNull(cJSON_GetObjectItemCaseSensitive(config->runtime_config, ANNOTATIONS_CAPABILITY)))
+		return 0;
 	if (map && !cJSON_IsObject(map))
 		return error_set(
 			e, -EINVAL, ERROR_CONFIG, "runtimeConfig[\"%s\"] must be an object", ANNOTATIONS_CAPABILITY);

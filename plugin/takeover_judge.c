@@ -62,6 +62,15 @@ static int refuse_dead_node(const struct store_entry *holder, const struct ipam_
 		record->node, record->node);
 }
 
+/* No Node to taint or delete: the way out of refuse_dead_node leads nowhere. */
+static int refuse_guessed_node(const struct store_entry *holder, const struct ipam_record *record, struct error *e)
+{
+	return refuse(holder, e,
+		"that pod is gone, but no Node is called %.253s, which was only the host's name: when nothing runs it "
+		"there any more, `lamina ip release %s` frees it; `nodeName` gives a host its Node's name",
+		record->node, ip_text(&holder->addr).s);
+}
+
 /* Another sandbox of our own pod on this node: the kubelet never runs two of them. */
 static bool is_older_sandbox(const struct ipam_record *record, const struct run *run)
 {
@@ -134,7 +143,7 @@ static int judge_node(struct kube *kube, const struct store_entry *holder, const
 			e, "address %s is held, and whether its node lives is not known", ip_text(&holder->addr).s);
 	if (node.found ? node.alive || node.out_of_service : !record->node_guessed)
 		return 0;
-	return refuse_dead_node(holder, record, e);
+	return node.found ? refuse_dead_node(holder, record, e) : refuse_guessed_node(holder, record, e);
 }
 
 static int judge_by_api(const struct store_entry *holder, const struct ipam_record *record, struct run *run,

@@ -352,7 +352,7 @@ int verb_check(const struct request *request, struct error *e)
 	return 0;
 }
 
-void verb_afterwards(const struct request *request, time_t began)
+void verb_afterwards(const struct request *request, const struct timespec *began)
 {
 	cleanup_config struct config config = {0};
 	cleanup_run struct run run = {.netns_fd = -1};

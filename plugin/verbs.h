@@ -29,7 +29,7 @@ int verb_check(const struct request *request, struct error *e);
 
 /** What can wait until the answer is printed: releases that an earlier call could not send. Whatever comes of it is no
  * concern of the request, which began at that time. */
-void verb_afterwards(const struct request *request, time_t began);
+void verb_afterwards(const struct request *request, const struct timespec *began);
 
 /**
  * Takes down what is recorded of this network and stands not in `cni.dev/valid-attachments` (absent: nothing; null or

@@ -111,7 +111,7 @@ main()
 		exit 1
 	}
 	for patch in "${patches[@]}"; do
-		if said=$(try "$patch"); then
+		if said=$(try "$patch" | paste -sd ";"); then
 			passed=$((passed + 1))
 		else
 			failed=$((failed + 1))

@@ -4,8 +4,9 @@
 #   test/run.sh [--unit] [--integration [FILE.bats ...]] [--style]       default: all three
 #
 #   --unit           the cmocka tests, built with gcc, with clang, and with gcc's address and undefined behaviour sanitizers
-#   --integration    the bats files of test/integration with the real kernel, flannel, plugins and cnitool, each in a node of its
-#                    own, with the gcc build and with the sanitizers' build; and the demo
+#   --integration    the bats files of test/integration with the real kernel, flannel, plugins, cnitool, etcd and API server, each in
+#                    nodes of its own, with the gcc build and with the sanitizers' build (those of a cluster with the latter, proofs
+#                    under load with the former); and the demos
 #   --style          clang-format, clang-tidy, shellcheck, the checks of test/style, the table of checks
 #
 # Installs missing Debian packages (as root) and builds into .cache/, which later runs use again. One line per stage, the whole
@@ -151,18 +152,26 @@ bats_count()
 	tally "$label" "$passed" "$failed" "$skipped" "$seconds"
 }
 
-# All bats files with both builds, as many at a time as there are processors: each has a node of its own.
-bats_all()
+# What a file asks for in its head: `# Builds: NAME ...` (without: all that have fault points), `# Alone` (it measures or loads the
+# machine: nothing runs beside it).
+bats_builds()
 {
-	local build file name
-	local -a files=("$@") outs=()
-	((${#files[@]} > 0)) || files=(test/integration/*.bats)
-	for file in "${files[@]}"; do
-		[[ -e $file ]] || continue
-		for build in "${BUILT[@]}"; do
-			[[ $build != clang ]] || continue
+	local asked
+	asked=$(sed -n 's/^# Builds: //p' "$1")
+	for build in "${BUILT[@]}"; do
+		[[ $build == clang || " ${asked:-gcc asan} " != *" $build "* ]] || echo "$build"
+	done
+}
+
+# bats_queue JOBS FILE ...: starts the files with their builds, that many at a time, and waits. Adds to `outs` of bats_all.
+bats_queue()
+{
+	local jobs=$1 build file name
+	shift
+	for file in "$@"; do
+		for build in $(bats_builds "$file"); do
 			name=$(basename "$file" .bats)
-			while (($(jobs -rp | wc -l) >= $(nproc))); do
+			while (($(jobs -rp | wc -l) >= jobs)); do
 				wait -n || true
 			done
 			bats_one "$build" "$file" "$RUN_TMP/$name.$build" &
@@ -171,6 +180,23 @@ bats_all()
 		done
 	done
 	wait
+}
+
+# All bats files, a few more at a time than there are processors, since tests wait a lot: each has a node of its own.
+bats_all()
+{
+	local file name
+	local -a files=("$@") together=() alone=() outs=()
+	((${#files[@]} > 0)) || files=(test/integration/*.bats)
+	for file in "${files[@]}"; do
+		if grep -qx '# Alone' "$file"; then
+			alone+=("$file")
+		else
+			together+=("$file")
+		fi
+	done
+	bats_queue $(($(nproc) + 1)) "${together[@]}"
+	bats_queue 1 "${alone[@]}"
 	for name in "${outs[@]}"; do
 		bats_count "integration $name" "$RUN_TMP/${name/ /.}"
 	done

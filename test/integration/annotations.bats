@@ -249,6 +249,8 @@ second_network()
 @test "a pod whose annotations are known and name no address gets a dynamic one" {
 	annotations
 	added_dynamic
+	conf_edit '.runtimeConfig["io.kubernetes.cri.pod-annotations"] = null'
+	added_dynamic
 	annotations kubernetes.io/config.seen 2024-01-01 kube-ipam.io/ip 10.188.0.218 k8s.v1.cni.cncf.io/networks '[{"name":"a"}]'
 	added_dynamic
 }

@@ -2,6 +2,7 @@
 # What real etcd members say when something is wrong, and what is made of it: each trap ends in an error that names its cause.
 # test/probe/etcd_probe drives the client alone.
 # What setup, run and the lab set is used in tests and the other way round; single quotes are for jq.
+# Builds: asan
 # shellcheck disable=SC2016,SC2030,SC2031,SC2034,SC2154
 bats_require_minimum_version 1.5.0
 

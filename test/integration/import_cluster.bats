@@ -1,6 +1,7 @@
 #!/usr/bin/env bats
 # Moving from kube-ipam node by node, with pods running: the old plugins made them, lamina goes on.
 # What setup and cluster.bash set is used in tests and the other way round; single quotes are for jq.
+# Builds: asan
 # shellcheck disable=SC2016,SC2030,SC2031,SC2034,SC2154
 bats_require_minimum_version 1.5.0
 
@@ -130,6 +131,20 @@ listed()
 	assert_ok
 	lamina ip ls --json | jq -e 'map([.address, .kind]) == [["10.188.0.217", "kept"]]'
 	assert_equal "$(etcd_dump | jq -r 'keys[] | select(test("/(used|attachment)/"))')" ''
+}
+
+@test "a DEL by lamina frees what ip export has given back to kube-ipam" {
+	CONF=$(cluster_conf '.delegates = [.delegates[1]] | .capabilities = {"io.kubernetes.cri.pod-annotations": true}')
+	annotations
+	new_pod web-1
+	pod_args default web-1 uid-1
+	cni ADD
+	assert_ok
+	lamina ip export
+	assert_equal "$(etcd_dump | jq -r 'to_entries | map(select(.key | test("/used/")) | .value) | join(" ")')" web-1
+	cni DEL
+	assert_ok
+	etcd_dump | jq -e 'keys | map(select(test("/used/|/domain/|/attachment/"))) == []'
 }
 
 @test "ip import meets an address that another node's pod has: a conflict, named, and the rest is done" {

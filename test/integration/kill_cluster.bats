@@ -1,6 +1,7 @@
 #!/usr/bin/env bats
 # kill -9 at each step of the seed's whole pod, with flannel, etcd and the API server, and of kube-ipam alone: what comes next leaves
 # nothing behind, on the node or in etcd.
+# Builds: asan
 # shellcheck disable=SC2016,SC2030,SC2031,SC2034,SC2154
 bats_require_minimum_version 1.5.0
 

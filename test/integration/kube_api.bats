@@ -1,6 +1,7 @@
 #!/usr/bin/env bats
 # The client of the Kubernetes API against a real API server: what a page of JSON in a unit test only claims.
 # What setup and kube.sh set is used in tests and the other way round; single quotes are for jq.
+# Builds: gcc
 # shellcheck disable=SC2016,SC2030,SC2031,SC2034,SC2154
 bats_require_minimum_version 1.5.0
 

@@ -1,6 +1,7 @@
 #!/usr/bin/env bats
 # The lab itself: what tests of the cluster rely on is there and does what it is told to.
 # What setup and cluster.bash set is used in tests and the other way round; single quotes are for jq.
+# Builds: gcc
 # shellcheck disable=SC2016,SC2030,SC2031,SC2034,SC2154
 bats_require_minimum_version 1.5.0
 

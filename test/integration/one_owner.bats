@@ -3,6 +3,8 @@
 #
 # LAMINA_PROOF_SECONDS=N (default: 120, with a sanitizer 45) and LAMINA_PROOF_OPERATIONS=N (100000), whichever is over first.
 # test/soak.sh is the long one. What setup and cni.bash set is used in tests and the other way round; single quotes are for jq.
+# Builds: gcc
+# Alone
 # shellcheck disable=SC2016,SC2030,SC2031,SC2034,SC2154
 bats_require_minimum_version 1.5.0
 

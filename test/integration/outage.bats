@@ -1,6 +1,7 @@
 #!/usr/bin/env bats
 # etcd in trouble, as pods see it: members that die, hang or lie, no quorum, no room; requests and answers that are lost or late; and
 # lamina killed at each step. No pod hangs, no address is lost or given twice.
+# Builds: asan
 # shellcheck disable=SC2016,SC2030,SC2031,SC2034,SC2154
 bats_require_minimum_version 1.5.0
 

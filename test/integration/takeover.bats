@@ -1,5 +1,6 @@
 #!/usr/bin/env bats
 # An address that somebody holds: who gives way to its pod's next life, on this node or another, and who does not.
+# Builds: asan
 # shellcheck disable=SC2016,SC2030,SC2031,SC2034,SC2154
 bats_require_minimum_version 1.5.0
 
@@ -195,7 +196,7 @@ refused()
 	kube_delete_pod default db-0
 	CONF=$(cluster_conf '.delegates = [.delegates[1]]')
 	pod db-0 node-2
-	refused 'its node does not answer' "$before"
+	refused 'no Node is called node-1, which was only the host.s name: .*`lamina ip release 10.188.0.218` frees it' "$before"
 }
 
 @test "a new sandbox of the same pod on the same node replaces the old one, whose link goes first" {

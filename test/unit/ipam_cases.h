@@ -120,7 +120,6 @@ static const struct {
 		AT ".domain is a/b: it must be 1 to 63 letters, digits, dots, dashes or underscores"},
 	{"{" NET ",\"domain\":\"\"}",
 		AT ".domain is empty: it must be 1 to 63 letters, digits, dots, dashes or underscores"},
-	{"{" NET ",\"KubeConfig\":\"x.conf\"}",
-		AT ".kubeConfig is \"x.conf\": it must be an absolute path"},
+	{"{" NET ",\"KubeConfig\":\"x.conf\"}", AT ".kubeConfig is \"x.conf\": it must be an absolute path"},
 	{"{" NET ",\"resolvConf\":1}", AT ".resolvConf is 1: it must be a string"},
 };
