@@ -39,6 +39,7 @@ struct etcd {
 	struct http_identity identity;
 	struct member *members; /* in the order in which they are asked: the one that answered last is the first */
 	size_t member_count;
+	int round;   /* over all of them, of the call under way */
 	char *noted; /* the endpoint in data_dir */
 	char *token;
 	bool no_users; /* the cluster said that its authentication is off */
@@ -142,13 +143,16 @@ static enum etcd_verdict post(
 	cleanup_http_call struct http_call *call = NULL;
 	cleanup_http_reply struct http_reply reply = {0};
 	int64_t time = try_time(etcd, i), deadline = clock_now() + time;
+	/* When none could be reached it may be us, or all of them, who are slow: to give up early again makes it worse.
+	 */
+	int64_t connect_time = etcd->round ? time : clamp(time / 3, TRY_TIME_MIN, CONNECT_TIME_MAX);
 	struct http_request request = {
 		.method = "POST",
 		.url = url,
 		.headers = headers,
 		.body = body,
 		.max_reply = ETCD_REPLY_MAX,
-		.connect_time = clamp(time / 3, TRY_TIME_MIN, CONNECT_TIME_MAX),
+		.connect_time = connect_time,
 		.deadline = deadline < etcd->deadline ? deadline : etcd->deadline,
 		.identity = &etcd->identity,
 	};
@@ -368,6 +372,7 @@ int etcd_call(struct etcd *etcd, const char *method, const cJSON *body, cJSON **
 	for (int round = 0; !over && any_fit(etcd) && clock_left(etcd->deadline) > 0; round++) {
 		if (round > 0)
 			pause_after(round - 1, etcd->deadline);
+		etcd->round = round;
 		over = ask_round(etcd, &request, ret, e);
 	}
 	if (ret_sent)
