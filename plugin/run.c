@@ -114,7 +114,7 @@ int run_http(struct run *run, struct http **ret, struct error *e)
 
 int run_kube(struct run *run, struct kube **ret, struct error *e)
 {
-	struct http *http;
+	struct http *http = NULL;
 
 	*ret = run->kube;
 	if (run->kube || !run->config->kube_config)

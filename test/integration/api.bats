@@ -14,7 +14,7 @@ setup_file()
 	kube_place lamina
 	# In front of the API server, for what the real one does not do on demand.
 	export PROXY_ADDRESS=192.168.122.11:6443
-	proxy_up api $PROXY_ADDRESS 192.168.122.10:6443 --cert "$KUBE_DIR/certs/server.pem" --key "$KUBE_DIR/certs/server-key.pem" \
+	proxy_up api "$PROXY_ADDRESS" 192.168.122.10:6443 --cert "$KUBE_DIR/certs/server.pem" --key "$KUBE_DIR/certs/server-key.pem" \
 		--server-ca "$KUBE_DIR/certs/ca.pem"
 }
 
@@ -66,7 +66,7 @@ fixed()
 }
 
 @test "what the runtime hands over comes first, and the API server is not asked" {
-	kube_place lamina $PROXY_ADDRESS
+	kube_place lamina "$PROXY_ADDRESS"
 	annotations kube-ipam.ip 10.188.0.219
 	cni ADD
 	assert_ok
@@ -75,14 +75,14 @@ fixed()
 }
 
 @test "an ADD asks once" {
-	kube_place lamina $PROXY_ADDRESS
+	kube_place lamina "$PROXY_ADDRESS"
 	fixed
 	assert_equal "$(proxy_count)" 1
 	assert_equal "$(proxy_count '^GET /api/v1/namespaces/default/pods/db-0')" 1
 }
 
 @test "no cache has the last word on a pod without UID, or of before it was bound to a node" {
-	kube_place lamina $PROXY_ADDRESS
+	kube_place lamina "$PROXY_ADDRESS"
 	pod_args default db-0 ""
 	fixed
 	assert_equal "$(proxy_count) $(proxy_count resourceVersion)" "1 0"
@@ -169,7 +169,7 @@ fixed()
 
 @test "failures that pass are waited out: 429, 500, lost connections, slow answers" {
 	local fault
-	kube_place lamina $PROXY_ADDRESS
+	kube_place lamina "$PROXY_ADDRESS"
 	for fault in 'status 429 1' 'status 500' cut-before cut-after cut-half 'delay 1'; do
 		proxy_set fault "$fault"
 		proxy_set times 1
@@ -182,7 +182,7 @@ fixed()
 
 @test "an answer that is none is no answer: nothing becomes a random address" {
 	local fault
-	kube_place lamina $PROXY_ADDRESS
+	kube_place lamina "$PROXY_ADDRESS"
 	conf_edit '.timeout = 5'
 	for fault in html garbage half-json huge 'status 401' 'status 403' 'status 404' 'status 410' 'status 500' hang; do
 		proxy_set fault "$fault"

@@ -7,8 +7,7 @@
 bats_require_minimum_version 1.5.0
 
 load ../lab/cni
-# shellcheck source=test/lab/etcd.sh
-source "$BATS_TEST_DIRNAME/../lab/etcd.sh"
+load ../lab/etcd.sh
 
 PROBE=${PROBE:-$(dirname "${LAMINA:-$BATS_TEST_DIRNAME/../../build/lamina}")/test/probe/etcd_probe}
 
