@@ -203,7 +203,7 @@ late_delegate()
 @test "a delegate of a killed ADD that hangs is killed at DEL's deadline, with its children" {
 	stub stuck
 	stub_set stuck ADD run 'sleep 1000 & kill -KILL $PPID; sleep 1001'
-	conf_edit '.timeout = 4 | .delegates += [{name: "stuck", type: "stuck"}]'
+	conf_edit '.timeout = 12 | .delegates += [{name: "stuck", type: "stuck"}]'
 	kill_and_delete
 	assert_equal "$(stub_calls stuck)" "ADD DEL"
 	run ! node_exec pgrep -f 'sleep 100[01]'
