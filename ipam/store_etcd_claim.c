@@ -10,11 +10,6 @@
 #define FIRST_PAUSE 10000
 #define LONGEST_PAUSE 200000
 
-static bool same_text(const char *a, const char *b)
-{
-	return a && b && strcmp(a, b) == 0;
-}
-
 static bool is_asked_for(const struct store_request *request, const struct ip_addr *addr)
 {
 	for (size_t i = 0; i < request->fixed_count; i++) {

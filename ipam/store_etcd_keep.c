@@ -9,11 +9,6 @@
 
 #define MAX_ROUNDS 8
 
-static bool same_text(const char *a, const char *b)
-{
-	return a && b ? strcmp(a, b) == 0 : a == b;
-}
-
 /* An entry as it stands in etcd now. */
 struct standing {
 	struct addr_keys keys;
@@ -77,10 +72,10 @@ static int read_standing(
 /* What is gone already is no change; anything else in its place is. */
 static int check_unchanged(const struct store_entry *entry, const struct standing *standing, struct error *e)
 {
-	if (standing->used && !same_text(standing->used, entry->value))
+	if (standing->used && !same_text_or_none(standing->used, entry->value))
 		return error_set(e, -ESTALE, ERROR_TRY_AGAIN,
 			"%s has another holder by now: look again before you release it", ip_text(&entry->addr).s);
-	if (standing->fixed && !same_text(standing->fixed, entry->hold))
+	if (standing->fixed && !same_text_or_none(standing->fixed, entry->hold))
 		return error_set(e, -ESTALE, ERROR_TRY_AGAIN,
 			"%s is kept for somebody else by now: look again before you release it",
 			ip_text(&entry->addr).s);
@@ -224,7 +219,7 @@ static int read_place(struct etcd_store *store, const struct store_entry *entry,
 	r = etcd_store_read(store, read, e);
 	if (r < 0)
 		return r;
-	return !same_text(read->kvs[DOMAIN].value, other);
+	return !same_text_or_none(read->kvs[DOMAIN].value, other);
 }
 
 /* A hold that gives way to a reservation: of the namespace that is meant, or this very one. */
@@ -302,9 +297,9 @@ static int hand_back_once(struct etcd_store *store, const struct store_entry *en
 	cleanup_standing struct standing standing = {0};
 	int r = read_standing(store, entry, &standing, e);
 
-	if (r < 0 || same_text(standing.used, cid))
+	if (r < 0 || same_text_or_none(standing.used, cid))
 		return r;
-	if (!same_text(standing.used, entry->value))
+	if (!same_text_or_none(standing.used, entry->value))
 		return error_set(e, -ESTALE, ERROR_TRY_AGAIN, "%s has another holder by now", ip_text(&entry->addr).s);
 	if (standing.fixed)
 		return error_set(e, -EBUSY, ERROR_CONFIG, "%s is kept for %.253s: kube-ipam knows no such thing",

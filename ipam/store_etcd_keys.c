@@ -151,11 +151,6 @@ char *etcd_value_nonce(const char *text)
 	return copy_text(text);
 }
 
-static bool same_text(const char *a, const char *b)
-{
-	return a && b && strcmp(a, b) == 0;
-}
-
 bool etcd_value_is_of(const char *text, const char *nonce, const char *cid, const char *ifname)
 {
 	cleanup_error struct error ignored = {0};

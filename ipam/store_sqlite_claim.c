@@ -92,11 +92,6 @@ static int insert_claim(
 		request->sandbox, addr);
 }
 
-static bool same_text(const char *a, const char *b)
-{
-	return a && b && strcmp(a, b) == 0;
-}
-
 /* A free address that is kept for the pod's own namespace, or reserved for it, is no hindrance. */
 static bool is_own_hold(const struct store_request *request, const struct store_entry *entry)
 {

@@ -5,11 +5,6 @@
 #include <errno.h>
 #include <string.h>
 
-static bool same_text(const char *a, const char *b)
-{
-	return a && b && strcmp(a, b) == 0;
-}
-
 /* Who has the entry's address now: 1 and the domain, or 0 when nobody has. */
 static int find_claim(struct sqlite_store *store, const struct store_entry *entry, char **ret_domain, struct error *e)
 {

@@ -163,11 +163,6 @@ static const char *domain_of(const struct gc *gc, const char *network)
 	return known ? known->config->domain : NULL;
 }
 
-static bool same_text(const char *a, const char *b)
-{
-	return a && b && strcmp(a, b) == 0;
-}
-
 /* Marks all addresses of an attachment. Returns how many there are; addrs has room for all of the listing. */
 static size_t gather(struct listing *listing, size_t at, struct ip_addr *addrs)
 {

@@ -98,11 +98,6 @@ int import_read_ipam(
 	return r;
 }
 
-static bool same_text(const char *a, const char *b)
-{
-	return a && b && strcmp(a, b) == 0;
-}
-
 /* The node's configuration decides; of a network that it does not have, the one that the attachment was made by. */
 static int read_network(const struct run *run, const struct cached *cached, struct ipam_config **ret, struct error *e)
 {

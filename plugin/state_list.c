@@ -22,11 +22,6 @@ static struct state_entry *add_entry(struct entries *entries, const char *contai
 	return entry;
 }
 
-static bool same_text(const char *a, const char *b)
-{
-	return a && b ? strcmp(a, b) == 0 : a == b;
-}
-
 /* The entry of the container's that the element belongs to, of those that stand in the list from `first` on. */
 static struct state_entry *entry_of(
 	struct entries *entries, size_t first, const char *container_id, const char *owner, const cJSON *own)
@@ -34,7 +29,7 @@ static struct state_entry *entry_of(
 	struct state_entry *entry;
 
 	for (size_t i = first; i < entries->count; i++) {
-		if (same_text(entries->list[i].ifname, owner))
+		if (same_text_or_none(entries->list[i].ifname, owner))
 			return &entries->list[i];
 	}
 	entry = add_entry(entries, container_id);
@@ -117,7 +112,8 @@ bool state_is_unchanged(const char *cni_dir, const struct state_entry *entry)
 
 	read_container(&now, cni_dir, entry->container_id);
 	for (size_t i = 0; i < now.count; i++)
-		found |= same_text(now.list[i].ifname, entry->ifname) && same_text(now.list[i].bytes, entry->bytes);
+		found |= same_text_or_none(now.list[i].ifname, entry->ifname) &&
+			 same_text_or_none(now.list[i].bytes, entry->bytes);
 	state_entries_free(now.list, now.count);
 	return found;
 }

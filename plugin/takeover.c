@@ -7,11 +7,6 @@
 #include <errno.h>
 #include <string.h>
 
-static bool same_text(const char *a, const char *b)
-{
-	return a && b && strcmp(a, b) == 0;
-}
-
 int takeover_load(
 	const struct store_entry *holder, const struct run *run, struct record *record, const struct attachment **ret)
 {

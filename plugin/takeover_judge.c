@@ -10,11 +10,6 @@
 #include <stdio.h>
 #include <string.h>
 
-static bool same_text(const char *a, const char *b)
-{
-	return a && b && strcmp(a, b) == 0;
-}
-
 static int refuse(const struct store_entry *holder, struct error *e, const char *reason, ...)
 	__attribute__((format(printf, 3, 4)));
 

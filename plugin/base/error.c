@@ -34,6 +34,16 @@ char *copy_text(const char *text)
 	return text ? must(strdup(text)) : NULL;
 }
 
+bool same_text(const char *a, const char *b)
+{
+	return a && b && strcmp(a, b) == 0;
+}
+
+bool same_text_or_none(const char *a, const char *b)
+{
+	return a && b ? strcmp(a, b) == 0 : a == b;
+}
+
 void *allocate(size_t count, size_t size)
 {
 	return must(calloc(count ? count : 1, size ? size : 1));

@@ -3,6 +3,8 @@
 
 #include "plugin/base/cleanup.h"
 
+#include <stdbool.h>
+
 /** The number that the runtime sees (CNI spec 1.1.0, "Error codes"; 8 and 999 are libcni's own). */
 enum error_code {
 	ERROR_VERSION = 1,      /* the configuration's version is not supported */
@@ -54,6 +56,12 @@ char *format_text(const char *format, ...) __attribute__((format(printf, 1, 2)))
 
 /** strdup that aborts when there is no memory; NULL stays NULL. */
 char *copy_text(const char *text);
+
+/** Whether both are there, and equal. */
+bool same_text(const char *a, const char *b);
+
+/** Whether they are equal, or neither is there. */
+bool same_text_or_none(const char *a, const char *b);
 
 /** calloc that aborts when there is no memory: what the runtime then sees is a dead plugin, and DEL cleans up. */
 void *allocate(size_t count, size_t size);
