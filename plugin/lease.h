@@ -45,15 +45,9 @@ int lease_check(
 /**
  * The store that keeps a network's addresses: etcd's, or, with etcd NULL, this node's. Opened on first use, once for
  * all networks of a run that share it; closed by run_close. A claims file that is not there is made from the records of
- * this node's pods. Asks no server yet.
+ * this node's pods. Asks no server yet, and gives a cluster's store new time for what comes.
  */
 int lease_store(struct run *run, const struct etcd_config *etcd, struct store **ret, struct error *e);
-
-/**
- * Opens run->store when it is not open yet. A claims file that is not there is made from the records of this node's
- * pods.
- */
-int lease_open_store(struct run *run, struct error *e);
 
 /** Opens run->store for looking only: changes nothing, and a store that is not there is an empty one. */
 int lease_open_store_readonly(struct run *run, struct error *e);

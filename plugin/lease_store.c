@@ -121,7 +121,7 @@ int lease_open_store_readonly(struct run *run, struct error *e)
 	return store_sqlite_open_readonly(&paths, run->deadline, &run->store, e);
 }
 
-int lease_open_store(struct run *run, struct error *e)
+static int open_own(struct run *run, struct error *e)
 {
 	if (run->store)
 		return 0;
@@ -193,7 +193,7 @@ int lease_store(struct run *run, const struct etcd_config *etcd, struct store **
 {
 	if (etcd)
 		return find_remote(run, etcd, ret, e);
-	if (lease_open_store(run, e) < 0)
+	if (open_own(run, e) < 0)
 		return e->err;
 	*ret = run->store;
 	return 0;
