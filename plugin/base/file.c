@@ -2,8 +2,15 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <stdbool.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/stat.h>
+#include <unistd.h>
+
+/* Another writer of the same file is done in microseconds; one that is stopped is not waited for. */
+#define WRITER_TRIES 1000
+#define WRITER_PAUSE_US 1000
 
 static unsigned int code_of(int err)
 {
@@ -75,7 +82,7 @@ static int write_fd(int fd, const char *bytes, size_t length)
 /* The folder is there but for the first time: it is made when the open says so. */
 static int open_temporary(const char *temporary, mode_t mode, struct error *e)
 {
-	const int flags = O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW;
+	const int flags = O_WRONLY | O_CREAT | O_CLOEXEC | O_NOFOLLOW;
 	int fd = open(temporary, flags, mode);
 
 	if (fd >= 0 || errno != ENOENT)
@@ -94,17 +101,43 @@ static int open_temporary(const char *temporary, mode_t mode, struct error *e)
 	return open(temporary, flags, mode);
 }
 
+/* True once fd is locked and still the file of that name: another writer may have renamed it while we opened it. */
+static bool is_ours(int fd, const char *temporary)
+{
+	struct stat held, named;
+
+	return flock(fd, LOCK_EX | LOCK_NB) == 0 && fstat(fd, &held) == 0 && lstat(temporary, &named) == 0 &&
+	       held.st_dev == named.st_dev && held.st_ino == named.st_ino;
+}
+
+/* One writer at a time: two that shared the name would publish each other's half. The kernel ends a dead one's lock. */
+static int claim_temporary(const char *temporary, mode_t mode, struct error *e)
+{
+	for (int tries = 0; tries < WRITER_TRIES; tries++) {
+		cleanup_close int fd = open_temporary(temporary, mode, e);
+
+		if (fd < 0)
+			return fd;
+		if (is_ours(fd, temporary))
+			return ftruncate(fd, 0) < 0 ? -1 : steal_fd(&fd);
+		usleep(WRITER_PAUSE_US);
+	}
+	errno = EBUSY;
+	return -1;
+}
+
 int file_write(const char *path, mode_t mode, const char *bytes, size_t length, struct error *e)
 {
 	cleanup_free char *temporary = leftover_name(path);
-	cleanup_close int fd = open_temporary(temporary, mode, e);
+	cleanup_close int fd = claim_temporary(temporary, mode, e);
 
 	if (fd < 0)
 		return error_set(e, -errno, code_of(errno), "cannot write %s: %s", temporary, strerror(errno));
 
-	int r = write_fd(fd, bytes, length);
+	/* close(2) may be the first to say that the disk is full (NFS, quota): before the rename, and yet locked. */
+	cleanup_close int lock = fcntl(fd, F_DUPFD_CLOEXEC, 0);
+	int r = lock < 0 ? -errno : write_fd(fd, bytes, length);
 
-	/* close(2) may be the first to say that the disk is full (NFS, quota). */
 	if (close(steal_fd(&fd)) < 0 && r == 0)
 		r = -errno;
 	if (r == 0 && rename(temporary, path) < 0)

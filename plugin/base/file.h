@@ -18,8 +18,8 @@ int file_read_fd(int fd, const char *what, size_t max, char **ret, size_t *ret_l
 
 /**
  * Replaces the file: writes "<folder>/.<name>.tmp" and renames it, making the folder (0700) when it is not there. Not
- * synced: what it records does not outlive a power cut either. file_remove removes a leftover of a write that was
- * killed.
+ * synced: what it records does not outlive a power cut either. Writers of one file take turns: -EBUSY when another is
+ * stopped in the middle of it. file_remove removes a leftover of a write that was killed.
  */
 int file_write(const char *path, mode_t mode, const char *bytes, size_t length, struct error *e);
 

@@ -201,6 +201,47 @@ static void replaces_files_in_one_step(void **state)
 	assert_int_equal(count_entries(folder), 1);
 }
 
+static void lets_writers_take_turns(void **state)
+{
+	const char *folder = *state;
+	cleanup_free char *path = format_text("%s/file", folder);
+	enum { WRITERS = 4, WRITES = 500, SIZE = 3 * 4096 };
+	pid_t writers[WRITERS];
+
+	for (int w = 0; w < WRITERS; w++) {
+		writers[w] = fork();
+		assert_true(writers[w] >= 0);
+		if (writers[w] > 0)
+			continue;
+		/* Each its own length: what two have written into one file would show. */
+		struct error e = {0};
+		char text[SIZE];
+		size_t length = SIZE - (size_t)w * 1000;
+
+		memset(text, 'a' + w, sizeof(text));
+		for (int n = 0; n < WRITES; n++)
+			if (file_write(path, 0600, text, length, &e) < 0)
+				_exit(1);
+		_exit(0);
+	}
+	for (int w = 0; w < WRITERS; w++) {
+		int status = -1;
+
+		assert_int_equal(waitpid(writers[w], &status, 0), writers[w]);
+		assert_int_equal(status, 0);
+	}
+
+	cleanup_free char *got = NULL;
+	cleanup_error struct error e = {0};
+	size_t length = 0;
+
+	assert_int_equal(file_read(path, SIZE, &got, &length, &e), 0);
+	assert_int_equal(length, SIZE - (size_t)(got[0] - 'a') * 1000);
+	for (size_t i = 1; i < length; i++)
+		assert_true(got[i] == got[0]);
+	assert_int_equal(count_entries(folder), 1);
+}
+
 static void removes_files_and_leftovers(void **state)
 {
 	const char *folder = *state;
@@ -343,6 +384,7 @@ int main(void)
 		WITH_FOLDER(bounds_what_it_reads),
 		WITH_FOLDER(reads_a_pipe_to_its_end),
 		WITH_FOLDER(replaces_files_in_one_step),
+		WITH_FOLDER(lets_writers_take_turns),
 		WITH_FOLDER(removes_files_and_leftovers),
 		WITH_FOLDER(leaves_nothing_when_it_cannot_write),
 		WITH_FOLDER(makes_folders),
