@@ -37,8 +37,8 @@ struct kube_call;
 int kube_check_pod(const char *ns, const char *name, struct error *e);
 
 /**
- * Starts GET of one pod, whose names kube_check_pod must allow. latest: a linearizable read (no resourceVersion); else one that the API
- * server may answer from its cache (resourceVersion=0).
+ * Starts GET of one pod, whose names kube_check_pod must allow. latest: a linearizable read (no resourceVersion); else
+ * one that the API server may answer from its cache (resourceVersion=0).
  */
 int kube_pod_start(
 	struct kube *kube, const char *ns, const char *name, bool latest, struct kube_call **ret, struct error *e);

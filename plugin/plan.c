@@ -330,7 +330,8 @@ static void delete_links(struct run *run, struct error *e)
 	cleanup_error struct error now = {0};
 	bool failed = false;
 
-	if (run->pod && run->doomed_count > 0 && link_delete_aside(run->pod, run->netns_fd, run->doomed, run->doomed_count, &now) < 0)
+	if (run->pod && run->doomed_count > 0 &&
+		link_delete_aside(run->pod, run->netns_fd, run->doomed, run->doomed_count, &now) < 0)
 		note(&failed, e, &now);
 	run->doomed_count = 0;
 }
