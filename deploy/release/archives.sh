@@ -13,7 +13,8 @@ deb-src [signed-by=/usr/share/keyrings/debian-archive-keyring.gpg] $ARCHIVES_MIR
 deb-src [signed-by=/usr/share/keyrings/debian-archive-keyring.gpg] $ARCHIVES_MIRROR/debian bookworm-updates main
 deb-src [signed-by=/usr/share/keyrings/debian-archive-keyring.gpg] $ARCHIVES_MIRROR/debian-security bookworm-security main"
 
-# All that is compiled here: the two and lamina itself. GCC names parts of an object at random unless told otherwise.
+# All that is compiled here: the two and lamina itself. GCC names parts of an object at random unless told otherwise; and the libraries'
+# sources are named by absolute paths, since it writes the folder that others are relative to into an object as it is.
 readonly -a ARCHIVES_CPPFLAGS=(-U_FORTIFY_SOURCE -D_FORTIFY_SOURCE=3)
 readonly -a ARCHIVES_CFLAGS=(-O2 -g -fPIE -flto -ffunction-sections -fdata-sections -fstack-protector-strong
 	-fstack-clash-protection -fcf-protection)
@@ -78,7 +79,7 @@ archives_build_cjson()
 	mkdir -p "$out/include/cjson"
 	cp cJSON.h "$out/include/cjson/"
 	gcc "${ARCHIVES_CPPFLAGS[@]}" "${ARCHIVES_CFLAGS[@]}" -frandom-seed=cJSON.c "-ffile-prefix-map=$PWD=/usr/src/cjson" \
-		-c cJSON.c -o cJSON.o || return
+		-c "$PWD/cJSON.c" -o cJSON.o || return
 	gcc-ar rcsD "$out/libcjson.a" cJSON.o || return
 	archives_pc libcjson "$1" libcjson.a
 }
@@ -87,11 +88,13 @@ archives_build_curl()
 {
 	local out=$ARCHIVES_TMP/out
 	local cflags="${ARCHIVES_CFLAGS[*]} -ffile-prefix-map=$ARCHIVES_TMP/curl=/usr/src/curl"
-	cd "$ARCHIVES_TMP/curl" || return
-	CC=gcc AR=gcc-ar RANLIB=gcc-ranlib CPPFLAGS="${ARCHIVES_CPPFLAGS[*]}" CFLAGS=$cflags ./configure "${ARCHIVES_CURL[@]}" || return
+	mkdir "$ARCHIVES_TMP/curl/build"
+	cd "$ARCHIVES_TMP/curl/build" || return
+	CC=gcc AR=gcc-ar RANLIB=gcc-ranlib CPPFLAGS="${ARCHIVES_CPPFLAGS[*]}" CFLAGS=$cflags \
+		"$ARCHIVES_TMP/curl/configure" "${ARCHIVES_CURL[@]}" || return
 	make -C lib -j"$(nproc)" CFLAGS="$cflags -frandom-seed=\$@" ARFLAGS=crD || return
 	mkdir -p "$out/include"
-	cp -r include/curl "$out/include/"
+	cp -r ../include/curl "$out/include/"
 	cp lib/.libs/libcurl.a "$out/"
 	archives_pc libcurl "$1" libcurl.a "libcares libssl libcrypto"
 }
