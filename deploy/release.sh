@@ -24,30 +24,38 @@ quietly()
 	"$@" >"$ARCHIVES_TMP/log" 2>&1 || { cat "$ARCHIVES_TMP/log" >&2 && return 1; }
 }
 
+# No name of a folder gets into the binary, and nothing that differs from one run to the next.
 build()
 {
-	local -a options=(-Dbuildtype=release -Doptimization=2 -Ddebug=true -Db_lto=true -Dprefer_static=true -Dtests=disabled
-		"-Dc_args=-ffunction-sections -fdata-sections -frandom-seed=lamina -ffile-prefix-map=$RELEASE_ROOT=/usr/src/lamina"
-		"-Dc_link_args=-static-pie -Wl,--gc-sections")
-	export PKG_CONFIG_PATH=$RELEASE_CACHE/release-curl/pkgconfig:$RELEASE_CACHE/release-cjson/pkgconfig
+	local flags="${ARCHIVES_CFLAGS[*]} -frandom-seed=lamina -ffile-prefix-map=$RELEASE_ROOT=/usr/src/lamina"
+	local paths=$RELEASE_CACHE/release-curl/pkgconfig:$RELEASE_CACHE/release-cjson/pkgconfig${PKG_CONFIG_PATH:+:$PKG_CONFIG_PATH}
+	local -a options=(-Dbuildtype=plain -Dprefer_static=true -Dtests=disabled "-Dpkg_config_path=${paths//:/,}"
+		"-Dc_args=${ARCHIVES_CPPFLAGS[*]} $flags" "-Dc_link_args=$flags -Wl,-Map=lamina.map")
 	if [[ ! -e $RELEASE_BUILD/build.ninja || $(cat "$RELEASE_BUILD/options" 2>/dev/null) != "${options[*]}" ]]; then
 		rm -rf "$RELEASE_BUILD"
-		CC=gcc quietly meson setup "$RELEASE_BUILD" "$RELEASE_ROOT" "${options[@]}"
+		CC=gcc AR=gcc-ar quietly meson setup "$RELEASE_BUILD" "$RELEASE_ROOT" "${options[@]}"
 		echo "${options[*]}" >"$RELEASE_BUILD/options"
 	fi
 	quietly ninja -C "$RELEASE_BUILD" lamina
 }
 
-# The binary and what a debugger needs.
+# When what is built was written.
+source_time()
+{
+	echo "${SOURCE_DATE_EPOCH:-$(git -C "$RELEASE_ROOT" log -1 --format=%ct 2>/dev/null || echo 0)}"
+}
+
+# The binary, what a debugger needs, and the papers.
 files()
 {
-	local out=$ARCHIVES_TMP/files
+	local out=$ARCHIVES_TMP/files version
 	mkdir "$out"
+	version=$(sed -n "s/^  version: '\(.*\)',$/\1/p" "$RELEASE_ROOT/meson.build")
 	objcopy --only-keep-debug "$RELEASE_BUILD/lamina" "$out/lamina.debug"
 	(cd "$out" && objcopy --strip-all --add-gnu-debuglink=lamina.debug "$RELEASE_BUILD/lamina" lamina)
-	chmod 0755 "$out/lamina"
-	chmod 0644 "$out/lamina.debug"
-	(cd "$out" && sha256sum -- * >SHA256SUMS)
+	"$RELEASE_ROOT/deploy/release/papers.py" --map "$RELEASE_BUILD/lamina.map" --binary "$out/lamina" --version "$version" \
+		--licence "$RELEASE_ROOT/LICENSE" --parts "$RELEASE_CACHE" --time "$(source_time)" "$out"
+	(cd "$out" && chmod 0644 -- * && chmod 0755 lamina && sha256sum -- * >SHA256SUMS)
 }
 
 # The sums go first and come last: with them the folder is complete.

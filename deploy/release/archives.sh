@@ -13,7 +13,8 @@ deb-src [signed-by=/usr/share/keyrings/debian-archive-keyring.gpg] $ARCHIVES_MIR
 deb-src [signed-by=/usr/share/keyrings/debian-archive-keyring.gpg] $ARCHIVES_MIRROR/debian bookworm-updates main
 deb-src [signed-by=/usr/share/keyrings/debian-archive-keyring.gpg] $ARCHIVES_MIRROR/debian-security bookworm-security main"
 
-# All code in the binary that is compiled here. What meson.build gives lamina's own is repeated for the two libraries.
+# All that is compiled here: the two and lamina itself. GCC names parts of an object at random unless told otherwise; and the libraries'
+# sources are named by absolute paths, since it writes the folder that others are relative to into an object as it is.
 readonly -a ARCHIVES_CPPFLAGS=(-U_FORTIFY_SOURCE -D_FORTIFY_SOURCE=3)
 readonly -a ARCHIVES_CFLAGS=(-O2 -g -fPIE -flto -ffunction-sections -fdata-sections -fstack-protector-strong
 	-fstack-clash-protection -fcf-protection)
@@ -78,9 +79,8 @@ archives_build_cjson()
 	mkdir -p "$out/include/cjson"
 	cp cJSON.h "$out/include/cjson/"
 	gcc "${ARCHIVES_CPPFLAGS[@]}" "${ARCHIVES_CFLAGS[@]}" -frandom-seed=cJSON.c "-ffile-prefix-map=$PWD=/usr/src/cjson" \
-		-c cJSON.c -o cJSON.o || return
+		-c "$PWD/cJSON.c" -o cJSON.o || return
 	gcc-ar rcsD "$out/libcjson.a" cJSON.o || return
-	cp LICENSE "$out/"
 	archives_pc libcjson "$1" libcjson.a
 }
 
@@ -88,13 +88,14 @@ archives_build_curl()
 {
 	local out=$ARCHIVES_TMP/out
 	local cflags="${ARCHIVES_CFLAGS[*]} -ffile-prefix-map=$ARCHIVES_TMP/curl=/usr/src/curl"
-	cd "$ARCHIVES_TMP/curl" || return
-	CC=gcc AR=gcc-ar RANLIB=gcc-ranlib CPPFLAGS="${ARCHIVES_CPPFLAGS[*]}" CFLAGS=$cflags ./configure "${ARCHIVES_CURL[@]}" || return
-	# GCC names the parts of an object at random unless told otherwise.
+	mkdir "$ARCHIVES_TMP/curl/build"
+	cd "$ARCHIVES_TMP/curl/build" || return
+	CC=gcc AR=gcc-ar RANLIB=gcc-ranlib CPPFLAGS="${ARCHIVES_CPPFLAGS[*]}" CFLAGS=$cflags \
+		"$ARCHIVES_TMP/curl/configure" "${ARCHIVES_CURL[@]}" || return
 	make -C lib -j"$(nproc)" CFLAGS="$cflags -frandom-seed=\$@" ARFLAGS=crD || return
 	mkdir -p "$out/include"
-	cp -r include/curl "$out/include/"
-	cp lib/.libs/libcurl.a COPYING "$out/"
+	cp -r ../include/curl "$out/include/"
+	cp lib/.libs/libcurl.a "$out/"
 	archives_pc libcurl "$1" libcurl.a "libcares libssl libcrypto"
 }
 
@@ -113,7 +114,7 @@ archives_make()
 		archives_fetch "$name" || exit
 		version=$(sed -n 's/^Version: //p' "$ARCHIVES_TMP/$name"_*.dsc | head -n 1)
 		echo "$version" >"$ARCHIVES_TMP/out/version"
-		cp "$ARCHIVES_TMP/$name"_*.dsc "$ARCHIVES_TMP/out/"
+		cp "$ARCHIVES_TMP/$name"_*.dsc "$ARCHIVES_TMP/$name/debian/copyright" "$ARCHIVES_TMP/out/"
 		"archives_build_$name" "${version%-*}"
 	) >"$ARCHIVES_TMP/log" 2>&1 || {
 		cat "$ARCHIVES_TMP/log" >&2

@@ -79,6 +79,8 @@ class Runtime:
 
     def __init__(self, program):
         self.program = program
+        with open(program, "rb") as binary:
+            self.fault_points = b"LAMINA_FAULT" in binary.read()
         self.files = [os.memfd_create(name) for name in ("stdin", "stdout", "stderr")]
         self.environment = {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "CNI_PATH": "/opt/cni/bin"}
         # A build with a sanitizer is told where to report.
