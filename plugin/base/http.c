@@ -1,6 +1,5 @@
 #include "plugin/base/http.h"
 
-#include "plugin/base/file.h"
 #include "plugin/base/http_call.h"
 #include "plugin/base/log.h"
 
@@ -8,9 +7,6 @@
 #include <limits.h>
 #include <string.h>
 #include <strings.h>
-
-/* A certificate with its whole chain has a few KiB; a system's bundle of CAs has 200. */
-#define PEM_MAX ((size_t)1 << 20)
 
 /* All header lines of one answer; servers that we ask send less than 1 KiB. */
 #define HEADERS_MAX ((size_t)64 << 10)
@@ -92,65 +88,6 @@ static size_t take_header(char *line, size_t size, size_t count, void *arg)
 }
 
 /* --- the start of a call --- */
-
-/* A PEM text: given, or read from its file. False when the call has ended because of it. */
-static bool load_pem(struct http_call *call, enum http_own own, const char *pem, const char *file, char **ret)
-{
-	static const char *const kinds[] = {
-		[HTTP_OWN_CA] = "CA certificate", [HTTP_OWN_CERT] = "certificate", [HTTP_OWN_KEY] = "private key"};
-	cleanup_error struct error e = {0};
-	cleanup_free char *text = copy_text(pem);
-	cleanup_free char *why = NULL;
-
-	if (!text && file && file_read(file, PEM_MAX, &text, NULL, &e) < 0)
-		why = copy_text(e.message);
-	else if (text && own == HTTP_OWN_KEY && strstr(text, "ENCRYPTED"))
-		why = format_text("the private key%s%s is encrypted: decrypt it (openssl pkey), nobody is here to type "
-				  "its pass phrase",
-			file ? " in " : "", file ? file : "");
-	else if (text && !strstr(text, own == HTTP_OWN_KEY ? "PRIVATE KEY-----" : "CERTIFICATE-----"))
-		why = format_text("there is no PEM %s%s%s", kinds[own], file ? " in " : "", file ? file : "");
-	if (why) {
-		http_end_own(call, own, why);
-		return false;
-	}
-	*ret = steal_ptr(text);
-	return true;
-}
-
-static void set_blob(CURL *easy, CURLoption option, char *text)
-{
-	struct curl_blob blob = {.data = text, .len = strlen(text), .flags = CURL_BLOB_COPY};
-
-	if (curl_easy_setopt(easy, option, &blob) != CURLE_OK)
-		abort();
-}
-
-/* Files are read here, not by libcurl: it would name none of them, and ask the terminal for a pass phrase. */
-static bool set_identity(struct http_call *call, const struct http_identity *identity)
-{
-	cleanup_free char *ca = NULL, *cert = NULL, *key = NULL;
-	/* A key may lie in its certificate's file. */
-	bool own_key = identity->key_pem || identity->key_file;
-
-	if (!load_pem(call, HTTP_OWN_CA, identity->ca_pem, identity->ca_file, &ca) ||
-		!load_pem(call, HTTP_OWN_CERT, identity->cert_pem, identity->cert_file, &cert))
-		return false;
-	if (cert && !load_pem(call, HTTP_OWN_KEY, own_key ? identity->key_pem : identity->cert_pem,
-			    own_key ? identity->key_file : identity->cert_file, &key))
-		return false;
-	if (ca) {
-		set_blob(call->easy, CURLOPT_CAINFO_BLOB, ca);
-		/* Else the system's CAs would be good, too. */
-		curl_easy_setopt(call->easy, CURLOPT_CAPATH, NULL);
-	}
-	if (cert) {
-		set_blob(call->easy, CURLOPT_SSLCERT_BLOB, cert);
-		set_blob(call->easy, CURLOPT_SSLKEY_BLOB, key);
-	}
-	call->names = *identity;
-	return true;
-}
 
 static void add_header(struct http_call *call, const char *line)
 {
@@ -330,7 +267,7 @@ int http_start(struct http *http, const struct http_request *request, struct htt
 		return r;
 	if (clock_left(request->deadline) == 0) {
 		http_end_as(call, HTTP_TIMEOUT, "no time is left");
-	} else if (!identity || set_identity(call, identity)) {
+	} else if (http_set_identity(call, request->url, identity)) {
 		set_security(call->easy);
 		set_headers(call, request);
 		set_transfer(call, request);

@@ -15,7 +15,7 @@ struct http;
 
 /** How a server is told apart from others, and what we show it. Borrowed until the call is freed; NULL: none. */
 struct http_identity {
-	const char *ca_file, *ca_pem;     /* at most one; neither: the system's */
+	const char *ca_file, *ca_pem;     /* at most one; neither: the system's list (HTTP_OWN where it has none) */
 	const char *cert_file, *cert_pem; /* our own certificate, with its key; at most one each */
 	const char *key_file, *key_pem;
 	const char *server_name; /* verified and sent (SNI) in place of the URL's host */
@@ -35,7 +35,7 @@ struct http_request {
 /** What went wrong below HTTP; a status of the server's is none of these. */
 enum http_failure {
 	HTTP_OK,
-	HTTP_NAME,     /* the host's name cannot be resolved */
+	HTTP_NAME,     /* the host's name cannot be resolved, or not in time */
 	HTTP_REFUSED,  /* no connection: nothing was sent */
 	HTTP_TIMEOUT,  /* the deadline, or connect_time */
 	HTTP_LOST,     /* the connection ended before the whole answer */

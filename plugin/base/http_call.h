@@ -29,6 +29,10 @@ struct http_call {
 	struct http_reply reply;
 };
 
+/** Gives the transfer to url what identity (may be NULL) names. False: the call has ended, since that cannot be used.
+ */
+bool http_set_identity(struct http_call *call, const char *url, const struct http_identity *identity);
+
 /** Ends a transfer that libcurl has ended with code: fills in the call's reply. */
 void http_end(struct http_call *call, CURLcode code);
 

@@ -102,6 +102,15 @@ bool http_wants_again(const struct http_call *call, CURLcode code)
 	       !find_rejection(call);
 }
 
+/* The time of a lookup that has ended is never 0. */
+static bool is_resolved(const struct http_call *call)
+{
+	curl_off_t time = 0;
+
+	curl_easy_getinfo(call->easy, CURLINFO_NAMELOOKUP_TIME_T, &time);
+	return time > 0;
+}
+
 static enum http_failure classify(const struct http_call *call, CURLcode code)
 {
 	const char *said = call->said;
@@ -115,7 +124,7 @@ static enum http_failure classify(const struct http_call *call, CURLcode code)
 	case CURLE_COULDNT_CONNECT:
 		return HTTP_REFUSED;
 	case CURLE_OPERATION_TIMEDOUT:
-		return HTTP_TIMEOUT;
+		return is_resolved(call) ? HTTP_TIMEOUT : HTTP_NAME;
 	case CURLE_PEER_FAILED_VERIFICATION:
 	case CURLE_SSL_INVALIDCERTSTATUS:
 	case CURLE_SSL_ISSUER_ERROR:
@@ -184,7 +193,8 @@ static const char *failure_text(const struct http_call *call, CURLcode code, enu
 	curl_easy_getinfo(call->easy, CURLINFO_OS_ERRNO, &os);
 	switch (failure) {
 	case HTTP_NAME:
-		return "the name cannot be resolved";
+		return code == CURLE_OPERATION_TIMEDOUT ? "the name was not resolved in time"
+							: "the name cannot be resolved";
 	case HTTP_REFUSED:
 		return os == ECONNREFUSED ? "connection refused" : os > 0 ? strerror((int)os) : "no connection";
 	case HTTP_TIMEOUT:
