@@ -87,6 +87,44 @@ static size_t take_header(char *line, size_t size, size_t count, void *arg)
 	return length;
 }
 
+/* --- the body of a call that has begun without it --- */
+
+static size_t give_body(char *bytes, size_t size, size_t count, void *arg)
+{
+	struct http_call *call = arg;
+
+	if (!call->body)
+		return CURL_READFUNC_PAUSE;
+
+	const char *rest = call->body + call->body_sent;
+	size_t length = strlen(rest) < size * count ? strlen(rest) : size * count;
+
+	memcpy(bytes, rest, length);
+	call->body_sent += length;
+	return length;
+}
+
+/* A connection that was used before, and closed meanwhile, is replaced: all is sent again. */
+static int rewind_body(void *arg, curl_off_t offset, int origin)
+{
+	struct http_call *call = arg;
+
+	if (origin != SEEK_SET || offset != 0)
+		return CURL_SEEKFUNC_FAIL;
+	call->body_sent = 0;
+	return CURL_SEEKFUNC_OK;
+}
+
+static void set_body_later(struct http_call *call)
+{
+	call->body_later = true;
+	curl_easy_setopt(call->easy, CURLOPT_POST, 1L);
+	curl_easy_setopt(call->easy, CURLOPT_READFUNCTION, give_body);
+	curl_easy_setopt(call->easy, CURLOPT_READDATA, call);
+	curl_easy_setopt(call->easy, CURLOPT_SEEKFUNCTION, rewind_body);
+	curl_easy_setopt(call->easy, CURLOPT_SEEKDATA, call);
+}
+
 /* --- the start of a call --- */
 
 static void add_header(struct http_call *call, const char *line)
@@ -106,7 +144,7 @@ static void set_headers(struct http_call *call, const struct http_request *reque
 		typed |= strncasecmp(*line, "Content-Type:", strlen("Content-Type:")) == 0;
 		add_header(call, *line);
 	}
-	if (request->body && !typed)
+	if ((request->body || request->body_later) && !typed)
 		add_header(call, "Content-Type: application/json");
 	add_header(call, "Expect:"); /* libcurl would wait a second for leave to send a large body */
 	curl_easy_setopt(call->easy, CURLOPT_HTTPHEADER, call->headers);
@@ -153,7 +191,6 @@ static void set_transfer(struct http_call *call, const struct http_request *requ
 	curl_easy_setopt(easy, CURLOPT_HTTP_VERSION, (long)CURL_HTTP_VERSION_1_1);
 	curl_easy_setopt(easy, CURLOPT_USERAGENT, "lamina/" LAMINA_VERSION);
 	curl_easy_setopt(easy, CURLOPT_CONNECTTIMEOUT_MS, milliseconds(request->connect_time));
-	curl_easy_setopt(easy, CURLOPT_TIMEOUT_MS, milliseconds(request->deadline - clock_now()));
 	curl_easy_setopt(easy, CURLOPT_MAXFILESIZE_LARGE, (curl_off_t)request->max_reply);
 	curl_easy_setopt(easy, CURLOPT_WRITEFUNCTION, take_body);
 	curl_easy_setopt(easy, CURLOPT_WRITEDATA, call);
@@ -163,6 +200,8 @@ static void set_transfer(struct http_call *call, const struct http_request *requ
 		call->body = copy_text(request->body);
 		curl_easy_setopt(easy, CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t)strlen(call->body));
 		curl_easy_setopt(easy, CURLOPT_POSTFIELDS, call->body);
+	} else if (request->body_later) {
+		set_body_later(call);
 	}
 	curl_easy_setopt(easy, CURLOPT_CUSTOMREQUEST, request->method);
 }
@@ -218,18 +257,26 @@ static int set_url(struct http_call *call, const char *text, const char *server_
 	return 0;
 }
 
+/* libcurl counts from the start of the transfer. */
+static void set_deadline(struct http_call *call, int64_t deadline)
+{
+	call->deadline = deadline;
+	curl_easy_setopt(call->easy, CURLOPT_TIMEOUT_MS, milliseconds(deadline - call->began));
+}
+
 static bool start_again(struct http_call *call)
 {
 	if (clock_left(call->deadline) == 0)
 		return false;
 	call->again = true;
+	call->body_sent = 0;
+	call->began = clock_now();
 	curl_easy_setopt(call->easy, CURLOPT_FORBID_REUSE, 1L);
-	curl_easy_setopt(call->easy, CURLOPT_TIMEOUT_MS, milliseconds(call->deadline - clock_now()));
+	set_deadline(call, call->deadline);
 	return curl_multi_add_handle(call->http->multi, call->easy) == CURLM_OK;
 }
 
-/* Lets every transfer go on as far as it can, and ends those that are done. */
-static void make_progress(struct http *http)
+void http_progress(struct http *http)
 {
 	int n;
 	const CURLMsg *message;
@@ -256,7 +303,7 @@ int http_start(struct http *http, const struct http_request *request, struct htt
 	call->http = http;
 	call->reply.retry_after = -1;
 	call->max_reply = request->max_reply;
-	call->deadline = request->deadline;
+	call->began = clock_now();
 	call->easy = curl_easy_init();
 	if (!call->easy)
 		return error_set(e, -ENOMEM, ERROR_INTERNAL, "libcurl gives no handle");
@@ -271,18 +318,28 @@ int http_start(struct http *http, const struct http_request *request, struct htt
 		set_security(call->easy);
 		set_headers(call, request);
 		set_transfer(call, request);
+		set_deadline(call, request->deadline);
 		if (curl_multi_add_handle(http->multi, call->easy) != CURLM_OK)
 			return error_set(e, -EIO, ERROR_INTERNAL, "libcurl does not take the call");
-		make_progress(http);
+		http_progress(http);
 	}
 	*ret = steal_ptr(call);
 	return 0;
 }
 
+void http_send(struct http_call *call, const char *body, int64_t deadline)
+{
+	if (call->done)
+		return;
+	call->body = copy_text(body);
+	set_deadline(call, deadline);
+	curl_easy_pause(call->easy, CURLPAUSE_CONT);
+}
+
 void http_await(struct http_call *call, struct http_reply *ret)
 {
 	while (!call->done) {
-		make_progress(call->http);
+		http_progress(call->http);
 		if (!call->done)
 			curl_multi_poll(call->http->multi, NULL, 0, clock_left(call->deadline) + 1, NULL);
 	}

@@ -13,11 +13,13 @@ struct http_call {
 	struct http *http;
 	CURL *easy;
 	struct curl_slist *headers, *connect_to;
-	char *body;
-	char *place; /* "host:port" of the URL, for people */
+	char *body;       /* NULL: none, or not known yet */
+	bool body_later;  /* it comes by give_body */
+	size_t body_sent; /* of body_later */
+	char *place;      /* "host:port" of the URL, for people */
 	size_t max_reply, header_bytes;
 	size_t size; /* of the memory at reply.body */
-	int64_t deadline;
+	int64_t began, deadline;
 	bool done;
 	bool asked_to_wait; /* there is a Retry-After */
 	const char *broken; /* why we ended the transfer ourselves */

@@ -155,6 +155,8 @@ static bool was_sent(const struct http_call *call, CURLcode code, enum http_fail
 	long bytes = 0;
 	curl_off_t began = 0;
 
+	if (call->body_later && call->body_sent == 0)
+		return false;
 	if (code == CURLE_OK)
 		return true;
 	curl_easy_getinfo(call->easy, CURLINFO_REQUEST_SIZE, &bytes);
@@ -226,7 +228,6 @@ static void finish_ok(struct http_call *call)
 
 	curl_easy_getinfo(call->easy, CURLINFO_RESPONSE_CODE, &status);
 	curl_easy_getinfo(call->easy, CURLINFO_RETRY_AFTER, &wait);
-	reply->sent = true;
 	if (call->asked_to_wait)
 		reply->retry_after = wait > INT_MAX ? INT_MAX : wait < 0 ? 0 : (int)wait;
 	if (status < 100 || status > 599) {
@@ -240,25 +241,20 @@ static void finish_ok(struct http_call *call)
 
 void http_end(struct http_call *call, CURLcode code)
 {
+	enum http_failure failure = call->broken ? call->broken_as : code == CURLE_OK ? HTTP_OK : classify(call, code);
+
+	call->reply.sent = was_sent(call, call->broken ? CURLE_OK : code, failure);
 	if (call->broken) {
-		call->reply.sent = true;
-		http_end_as(call, call->broken_as, call->broken);
-		return;
-	}
-	if (code == CURLE_OK) {
+		http_end_as(call, failure, call->broken);
+	} else if (failure == HTTP_OK) {
 		finish_ok(call);
-		return;
-	}
-
-	enum http_failure failure = classify(call, code);
-
-	call->reply.sent = was_sent(call, code, failure);
-	if (failure == HTTP_REJECTED) {
+	} else if (failure == HTTP_REJECTED) {
 		cleanup_free char *text = format_text("the server's TLS alert says: %s", find_rejection(call));
 
 		http_end_as(call, failure, text);
-	} else if (failure == HTTP_OWN)
+	} else if (failure == HTTP_OWN) {
 		set_own_reason(call, code);
-	else
+	} else {
 		http_end_as(call, failure, failure_text(call, code, failure, call->reply.sent));
+	}
 }

@@ -21,6 +21,27 @@ LOCK = threading.Lock()
 RELEASE = threading.Event()
 
 
+def read_chunks(conn, data):
+    """A body of which nobody said before how long it is."""
+    body = b""
+    while True:
+        while b"\r\n" not in data:
+            data += receive(conn)
+        size, data = data.split(b"\r\n", 1)
+        while len(data) < int(size, 16) + 2:
+            data += receive(conn)
+        body, data = body + data[:int(size, 16)], data[int(size, 16) + 2:]
+        if int(size, 16) == 0:
+            return body
+
+
+def receive(conn):
+    piece = conn.recv(65536)
+    if not piece:
+        raise ConnectionError
+    return piece
+
+
 def read_request(conn):
     """Method, path, headers, body; None at the end of the connection."""
     data = b""
@@ -35,6 +56,10 @@ def read_request(conn):
     head, body = data.split(b"\r\n\r\n", 1)
     first, *lines = head.decode().split("\r\n")
     headers = {line.split(":", 1)[0].lower(): line.split(":", 1)[1].strip() for line in lines}
+    with LOCK:
+        COUNTS["heads"] = COUNTS.get("heads", 0) + 1
+    if headers.get("transfer-encoding") == "chunked":
+        body = read_chunks(conn, body)
     while len(body) < int(headers.get("content-length", 0)):
         body += conn.recv(65536)
     method, path, _ = first.split(" ", 2)
@@ -83,6 +108,12 @@ def text(status, body):
 def silent(conn, name):
     while conn.recv(65536):
         pass
+
+
+def hasty(conn, name):
+    """Answers before it has the body, and ends the connection."""
+    conn.recv(65536)
+    answer(conn, 408, "too slow", "Connection: close\r\n")
 
 
 def half(conn, request, count):
@@ -166,6 +197,7 @@ def no_users(conn, request, count):
 SERVERS = {
     "echo": each(echo),
     "silent": silent,
+    "hasty": hasty,
     "half": each(half),
     "endless": each(endless),
     "announced": each(announced),
