@@ -96,10 +96,10 @@ static size_t give_body(char *bytes, size_t size, size_t count, void *arg)
 	if (!call->body)
 		return CURL_READFUNC_PAUSE;
 
-	const char *rest = call->body + call->body_sent;
-	size_t length = strlen(rest) < size * count ? strlen(rest) : size * count;
+	size_t left = strlen(call->body) - call->body_sent;
+	size_t length = left < size * count ? left : size * count;
 
-	memcpy(bytes, rest, length);
+	memcpy(bytes, call->body + call->body_sent, length);
 	call->body_sent += length;
 	return length;
 }
