@@ -16,6 +16,7 @@ DEFINE_CLEANUP(CURLU, curl_url_cleanup)
 
 int http_open(struct http **ret, struct error *e)
 {
+	http_tls_begin();
 	/* Counted by libcurl. */
 	if (curl_global_init(CURL_GLOBAL_DEFAULT) != CURLE_OK)
 		return error_set(e, -EIO, ERROR_INTERNAL, "libcurl does not start");
@@ -33,7 +34,15 @@ void http_free(struct http *http)
 {
 	curl_multi_cleanup(http->multi);
 	curl_global_cleanup();
+	http_tls_free_all(http);
+	free(http->sessions);
 	free(http);
+}
+
+void http_keep_sessions(struct http *http, const char *folder)
+{
+	free(http->sessions);
+	http->sessions = copy_text(folder);
 }
 
 /* --- what comes in --- */
@@ -181,9 +190,6 @@ static void set_transfer(struct http_call *call, const struct http_request *requ
 
 	curl_easy_setopt(easy, CURLOPT_PRIVATE, call);
 	curl_easy_setopt(easy, CURLOPT_ERRORBUFFER, call->said);
-	curl_easy_setopt(easy, CURLOPT_DEBUGFUNCTION, http_listen);
-	curl_easy_setopt(easy, CURLOPT_DEBUGDATA, call);
-	curl_easy_setopt(easy, CURLOPT_VERBOSE, 1L);
 	curl_easy_setopt(easy, CURLOPT_NOSIGNAL, 1L);
 #if LIBCURL_VERSION_NUM >= 0x075700
 	curl_easy_setopt(easy, CURLOPT_QUICK_EXIT, 1L); /* does not wait for a name server beyond the deadline */

@@ -70,6 +70,12 @@ void http_free(struct http *http);
 DEFINE_CLEANUP(struct http, http_free)
 #define cleanup_http CLEANUP(http_free_cleanup)
 
+/**
+ * From now on TLS sessions are kept in files of that folder (made with 0700 when it is not there), so that other
+ * processes resume them: see http_tls.h. Only of servers whose CA is given.
+ */
+void http_keep_sessions(struct http *http, const char *folder);
+
 struct http_call;
 
 /** Starts a call; it makes progress inside any http_await of the same struct http. Freed with http_call_free, which

@@ -2,11 +2,14 @@
 #pragma once
 
 #include "plugin/base/http.h"
+#include "plugin/base/http_tls.h"
 
 #include <curl/curl.h>
 
 struct http {
 	CURLM *multi;
+	char *sessions;       /* the folder where TLS sessions are kept; NULL: nowhere */
+	struct http_tls *tls; /* of all connections */
 };
 
 struct http_call {
@@ -24,8 +27,10 @@ struct http_call {
 	bool asked_to_wait; /* there is a Retry-After */
 	const char *broken; /* why we ended the transfer ourselves */
 	enum http_failure broken_as;
-	bool again; /* it is under way for the second time: see http_wants_again */
-	int alert;  /* the last one that the server sent (RFC 8446 6); 0: none */
+	bool again;               /* it is under way for the second time: see http_wants_again */
+	struct http_tls *tls;     /* of the connection that this call has opened; NULL: none */
+	unsigned char secret[32]; /* what a session is bound to */
+	bool bound;               /* there is a secret */
 	char said[CURL_ERROR_SIZE];
 	struct http_identity names; /* for texts: only its files are used */
 	struct http_reply reply;
@@ -41,12 +46,10 @@ void http_end(struct http_call *call, CURLcode code);
 /**
  * Whether a transfer that ended with code should be made once more, on a connection that is closed behind it. A server
  * that refuses our certificate sends an alert and closes: when the request is written behind that, libcurl stops at the
- * failed write, and reads the alert only when it closes the connection.
+ * failed write, and reads the alert only when it closes the connection. Or the session that was to be resumed was the
+ * reason: a handshake without it may be the better one.
  */
 bool http_wants_again(const struct http_call *call, CURLcode code);
-
-/** libcurl's debug function: notes the alerts. */
-int http_listen(CURL *easy, curl_infotype type, char *text, size_t length, void *arg);
 
 /** Ends it because of what text says (one line; cleaned and bounded here). */
 void http_end_as(struct http_call *call, enum http_failure failure, const char *text);

@@ -52,37 +52,17 @@ static const struct {
 static const char *find_rejection(const struct http_call *call)
 {
 	const char *alert = strstr(call->said, "alert ");
+	int number = http_tls_alert(call->tls);
 
 	for (size_t i = 0; i < ARRAY_SIZE(rejections); i++) {
 		const char *name = rejections[i].name;
 
-		if (call->alert == rejections[i].number)
+		if (number == rejections[i].number)
 			return name;
 		if (alert && strncmp(alert + strlen("alert "), name, strlen(name)) == 0)
 			return name;
 	}
 	return NULL;
-}
-
-/* "TLSv1.3 (IN), TLS alert, unknown CA (560):"; the number is 256 times the level and the alert. */
-int http_listen(CURL *easy, curl_infotype type, char *text, size_t length, void *arg)
-{
-	struct http_call *call = arg;
-
-	(void)easy;
-	/* What came before was said on another connection, which is closed only now. */
-	if (type == CURLINFO_TEXT && memmem(text, length, "Client hello", strlen("Client hello")))
-		call->alert = 0;
-	if (type != CURLINFO_TEXT || !memmem(text, length, "(IN), TLS alert,", strlen("(IN), TLS alert,")))
-		return 0;
-
-	const char *c = memrchr(text, '(', length);
-	unsigned int number = 0;
-
-	while (++c < text + length && *c >= '0' && *c <= '9')
-		number = number * 10 + (unsigned int)(*c - '0');
-	call->alert = (int)(number & 0xff);
-	return 0;
 }
 
 static bool is_new_connection(const struct http_call *call)
@@ -97,6 +77,8 @@ bool http_wants_again(const struct http_call *call, CURLcode code)
 {
 	long bytes = 0;
 
+	if (code == CURLE_SSL_CONNECT_ERROR && !call->again && http_tls_forget(call->tls))
+		return true;
 	curl_easy_getinfo(call->easy, CURLINFO_REQUEST_SIZE, &bytes);
 	return code == CURLE_SEND_ERROR && bytes == 0 && !call->again && is_new_connection(call) &&
 	       !find_rejection(call);
@@ -247,6 +229,7 @@ void http_end(struct http_call *call, CURLcode code)
 	if (call->broken) {
 		http_end_as(call, failure, call->broken);
 	} else if (failure == HTTP_OK) {
+		http_tls_keep(call->tls);
 		finish_ok(call);
 	} else if (failure == HTTP_REJECTED) {
 		cleanup_free char *text = format_text("the server's TLS alert says: %s", find_rejection(call));

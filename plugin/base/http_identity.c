@@ -103,5 +103,7 @@ bool http_set_identity(struct http_call *call, const char *url, const struct htt
 		set_blob(call->easy, CURLOPT_SSLKEY_BLOB, key);
 	}
 	call->names = *identity;
+	if (is_https(url))
+		http_tls_prepare(call, ca, cert, key);
 	return true;
 }

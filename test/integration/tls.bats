@@ -19,6 +19,7 @@ setup_file()
 	station_up 53
 	kube_put_pod default db-0 '.metadata.annotations["kube-ipam.ip"] = "10.188.0.218"' >"$NODE_DIR/uid"
 	make_keys
+	etcd_certs
 	node_exec sh -c 'cp /etc/hosts /etc/hosts.before; cp /etc/resolv.conf /etc/resolv.conf.before || :'
 }
 
@@ -310,4 +311,84 @@ system_cas()
 	kube_kubeconfig lamina >"$BATS_TEST_TMPDIR/kubeconfig"
 	place_kubeconfig
 	refused 7 'etcdTrustedCAFile.*/etc/ssl/certs/ca-certificates.crt'
+}
+
+@test "etcd's connection is opened while the API server is awaited" {
+	kube_stop
+	cni_start ADD LAMINA_TRACE=1
+	cluster_until grep -q 'with 192.168.122.13:2379 stands' "$CNI_FILES.err"
+	# Nothing has been asked over it.
+	assert_equal "$(etcd_dump)" '{}'
+	kube_cont
+	cni_wait
+	assert_ok
+	assert_equal "$(grep -c 'with 192.168.122.13:2379 begins' <<<"$stderr")" 1
+}
+
+# resumed COUNT: an ADD and a DEL, of whose three connections so many were resumed.
+resumed()
+{
+	local said
+	cni ADD LAMINA_TRACE=1
+	assert_ok
+	said=$stderr
+	cni DEL LAMINA_TRACE=1
+	assert_ok
+	assert_equal "$(grep -c 'stands, resumed$' <<<"$said$stderr")" "$1"
+}
+
+@test "TLS sessions of both servers are resumed by later calls, and lie where nobody else can read them" {
+	resumed 1 # etcd's, by the DEL
+	resumed 3
+	assert_equal "$(node_exec find /run/lamina -name 'tls-*' -type f -perm 600 | wc -l)" 2
+	assert_equal "$(node_exec stat -c %a /run/lamina)" 700
+}
+
+@test "the TLS sessions of a server that was started again are made anew" {
+	resumed 1
+	etcd_kill 3
+	etcd_start 3
+	kube_kill
+	kube_start
+	cluster_until kube_knows_lamina
+	resumed 1
+	resumed 3
+}
+
+# For a moment after its start the API server knows no rights.
+kube_knows_lamina()
+{
+	kube_exec curl --silent --fail --noproxy '*' --cacert "$KUBE_DIR/certs/ca.pem" -H 'Authorization: Bearer lamina-token' -o /dev/null \
+		"$KUBE_URL/api/v1/namespaces/default/pods/db-0"
+}
+
+@test "a TLS session of TLS 1.2 is not kept" {
+	use_members 1
+	resumed 0
+	resumed 1 # the API server's, and nothing else
+	assert_equal "$(node_exec find /run/lamina -name 'tls-*' | wc -l)" 1
+}
+
+@test "an authority that was replaced is not trusted for the sake of an earlier session" {
+	resumed 1
+	node_exec cp "$ETCD_DIR/certs/other-ca.pem" /etc/kubernetes/ssl/k8s-root-ca.pem
+	refused 7 'not trusted.*etcdTrustedCAFile is'
+	node_exec cp "$ETCD_DIR/certs/ca.pem" /etc/kubernetes/ssl/k8s-root-ca.pem
+	resumed 3
+	kubeconfig_edit "s|certificate-authority-data: .*|certificate-authority-data: $(base64 -w0 "$ETCD_DIR/certs/other-ca.pem")|"
+	refused 7 'correct certificate-authority'
+}
+
+@test "nobody gets the rights of whose session was kept, even in the same files" {
+	local dir=$NODE_DIR/keys/kube
+	cp "$dir/ec.pem" "$dir/ours.pem"
+	cp "$dir/ec-key.pem" "$dir/ours-key.pem"
+	kube_user ours
+	resumed 1
+	resumed 3
+	cert_make "$dir" ours cn=nobody usage=clientAuth
+	refused 11 'User "nobody" cannot get'
+	cp "$dir/ec.pem" "$dir/ours.pem"
+	cp "$dir/ec-key.pem" "$dir/ours-key.pem"
+	served
 }

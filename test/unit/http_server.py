@@ -98,7 +98,7 @@ def echo(conn, request, count):
         answer(conn, 302, "", "Location: /elsewhere\r\n")
     else:
         answer(conn, 200, json.dumps({"method": method, "path": path, "headers": headers, "body": body,
-                                      "port": conn.getpeername()[1]}))
+                                      "port": conn.getpeername()[1], "resumed": getattr(conn, "session_reused", None)}))
 
 
 def text(status, body):
@@ -242,14 +242,40 @@ TLS = {
     "tls-1.1": context("server", newest=ssl.TLSVersion.TLSv1_1),
     "tls-expired": context("server-expired"),
     "tls-other": context("server-other"),
+    "tls-forgetful": None,
+    "tls-picky": context("server"),
 }
+
+
+def offers_session(hello):
+    """Whether the last extension of a ClientHello, where it has to be, is pre_shared_key."""
+    at = 43 + 1 + hello[43]
+    at += 2 + int.from_bytes(hello[at:at + 2], "big")
+    at += 1 + hello[at] + 2
+    kind = None
+    while at < len(hello):
+        kind = int.from_bytes(hello[at:at + 2], "big")
+        at += 4 + int.from_bytes(hello[at + 2:at + 4], "big")
+    return kind == 41
+
+
+def secure(name, conn):
+    if name == "tls-forgetful":  # it knows no session of an earlier connection
+        return context("server", mutual=True).wrap_socket(conn, server_side=True)
+    if name == "tls-picky" and offers_session(conn.recv(65536, socket.MSG_PEEK)):
+        with LOCK:
+            COUNTS[name] += 100
+        conn.recv(65536)
+        conn.sendall(b"\x15\x03\x03\x00\x02\x02\x33")  # the alert decrypt_error
+        raise ConnectionError
+    return TLS[name].wrap_socket(conn, server_side=True)
 
 
 def serve(name, conn):
     try:
         conn.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         if name in TLS:
-            conn = TLS[name].wrap_socket(conn, server_side=True)
+            conn = secure(name, conn)
             SERVERS["echo"](conn, name)
         else:
             SERVERS[name](conn, name)
