@@ -51,18 +51,24 @@ struct kube_call {
 	struct kube_get *get;
 };
 
+int kube_check_pod(const char *ns, const char *name, struct error *e)
+{
+	if (check_name("namespace", ns, false, e) < 0 || check_name("pod", name, true, e) < 0)
+		return e->err;
+	return 0;
+}
+
 int kube_pod_start(
 	struct kube *kube, const char *ns, const char *name, bool latest, struct kube_call **ret, struct error *e)
 {
-	if (check_name("namespace", ns, false, e) < 0 || check_name("pod", name, true, e) < 0)
-		return -EINVAL;
+	if (kube_check_pod(ns, name, e) < 0)
+		return e->err;
 
 	cleanup_kube_call struct kube_call *call = allocate(1, sizeof(*call));
 
 	call->ns = copy_text(ns);
 	call->name = copy_text(name);
 	call->path = format_text("/api/v1/namespaces/%s/pods/%s%s", ns, name, latest ? "" : "?resourceVersion=0");
-
 	call->what = format_text("pod %s/%s", ns, name);
 
 	const struct kube_query query = {call->what, call->path, "pods", call->name, "Pod", MAX_OBJECT};

@@ -33,10 +33,12 @@ void kube_pod_clear(struct kube_pod *pod);
 
 struct kube_call;
 
+/** Whether these are names that Kubernetes allows (RFC 1123), so that none leads to another path. ERROR_ENVIRONMENT. */
+int kube_check_pod(const char *ns, const char *name, struct error *e);
+
 /**
- * Starts GET of one pod. ns and name are checked to be what Kubernetes allows (RFC 1123; ERROR_ENVIRONMENT), so that no
- * name leads to another path. latest: a linearizable read (no resourceVersion); else one that the API server may answer
- * from its cache (resourceVersion=0).
+ * Starts GET of one pod, whose names kube_check_pod must allow. latest: a linearizable read (no resourceVersion); else
+ * one that the API server may answer from its cache (resourceVersion=0).
  */
 int kube_pod_start(
 	struct kube *kube, const char *ns, const char *name, bool latest, struct kube_call **ret, struct error *e);

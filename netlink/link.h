@@ -69,6 +69,12 @@ int link_delete(struct nl *nl, int ifindex, struct error *e);
 int link_delete_all(struct nl *nl, const int *ifindex, size_t count, struct error *e);
 
 /**
+ * The same, but returns when no call finds the links any more, which is at once. The 15 ms, in which the kernel waits
+ * for the last packets, pass in a process of its own, which nobody has to wait for. netns_fd: of the socket.
+ */
+int link_delete_aside(struct nl *nl, int netns_fd, const int *ifindex, size_t count, struct error *e);
+
+/**
  * net/ipv6/conf/<name>/: accept_ra=0 and autoconf=0 (a router must not add addresses that nobody recorded); with wanted
  * also disable_ipv6=0 (and on lo), keep_addr_on_down=1 and ndisc_notify=1: the kernel then announces each IPv6 address
  * once when the link goes up. A kernel without IPv6, or a link with an mtu below 1280, is success unless wanted.

@@ -330,32 +330,48 @@ static void delete_links(struct run *run, struct error *e)
 	cleanup_error struct error now = {0};
 	bool failed = false;
 
-	if (run->pod && run->doomed_count > 0 && link_delete_all(run->pod, run->doomed, run->doomed_count, &now) < 0)
+	if (run->pod && run->doomed_count > 0 &&
+		link_delete_aside(run->pod, run->netns_fd, run->doomed, run->doomed_count, &now) < 0)
 		note(&failed, e, &now);
 	run->doomed_count = 0;
 }
 
+/* Newest first. What fails in one is no reason to leave the others. */
+static void finish_kind(struct plan *plan, bool in_process, struct run *run, bool *failed, struct error *e)
+{
+	for (size_t i = plan->count; i-- > 0;) {
+		struct attachment *a = plan->attachments[i];
+		cleanup_error struct error now = {0};
+		bool under_way = is_program(a);
+
+		if (a->ops->in_process != in_process)
+			continue;
+		if (!failed[i] && a->ops->del_finish(a, run, &now) < 0)
+			note(&failed[i], e, &now);
+		if (under_way)
+			start_program(plan, i, run, failed, e);
+	}
+}
+
+/*
+ * Other programs' interfaces first, ours behind them: the kernel takes links apart one after the other, 15 ms each, and
+ * a program that must wait for ours would be late by that, while nobody has to wait for the end of ours.
+ */
 int plan_unmake(struct plan *plan, struct run *run, bool *done, struct error *e)
 {
 	cleanup_free bool *failed = allocate(plan->count, sizeof(*failed));
 
 	start_program(plan, plan->count, run, failed, e);
+	finish_kind(plan, false, run, failed, e);
+	trace_step("programs ended");
 	find_links(plan, run, failed, e);
 	delete_links(run, e);
 	trace_step("links deleted");
 	/* Too late to fail: what is deleted is deleted. */
 	fault_point("links_deleted");
-	for (size_t i = plan->count; i-- > 0;) {
-		struct attachment *a = plan->attachments[i];
-		cleanup_error struct error now = {0};
-		bool under_way = is_program(a) && !failed[i];
-
-		if (!failed[i] && a->ops->del_finish(a, run, &now) < 0)
-			note(&failed[i], e, &now);
-		if (under_way)
-			start_program(plan, i, run, failed, e);
+	finish_kind(plan, true, run, failed, e);
+	for (size_t i = 0; i < plan->count; i++)
 		done[i] = !failed[i];
-	}
 	return e->err;
 }
 

@@ -49,9 +49,8 @@ int plan_make(struct plan *plan, struct run *run, struct error *e);
 void plan_settle(struct plan *plan);
 
 /**
- * Takes all down: exec'd ones are started first, links are deleted in one message while they run, then everything is
- * awaited and released, newest first. Goes on past errors; done[i] says for each attachment whether nothing of it is
- * left. Returns the first error.
+ * Takes all down, newest first: what other programs have made, then our own links in one message, then what they held.
+ * Goes on past errors; done[i] says for each attachment whether nothing of it is left. Returns the first error.
  */
 int plan_unmake(struct plan *plan, struct run *run, bool *done, struct error *e);
 

@@ -39,14 +39,32 @@ int pod_find(struct pod *ret, const struct request *request, const struct config
 		ANNOTATIONS_CAPABILITY, pod->ns ? pod->ns : "", pod->pod);
 }
 
+static const char *namespace_of(const struct run *run)
+{
+	return run->request->pod.ns ? run->request->pod.ns : "default";
+}
+
+static int name_pod(const struct run *run, struct error *e)
+{
+	return error_wrap(e, "the annotations of pod %.64s/%.256s", namespace_of(run), run->request->pod.pod);
+}
+
+int pod_check(const struct pod *pod, struct run *run, struct error *e)
+{
+	if (pod->source != POD_API)
+		return 0;
+	if (run_read_kubeconfig(run, e) < 0 || kube_check_pod(namespace_of(run), run->request->pod.pod, e) < 0)
+		return name_pod(run, e);
+	return 0;
+}
+
 static int start(struct pod *pod, struct run *run, bool latest, struct error *e)
 {
-	const struct request_args *args = &run->request->pod;
 	struct kube *kube = NULL;
 
 	if (run_kube(run, &kube, e) < 0)
 		return e->err;
-	return kube_pod_start(kube, args->ns ? args->ns : "default", args->pod, latest, &pod->call, e);
+	return kube_pod_start(kube, namespace_of(run), run->request->pod.pod, latest, &pod->call, e);
 }
 
 /* A cache may still have an earlier pod of that name: only its UID tells. */
@@ -60,8 +78,7 @@ int pod_ask(struct pod *pod, struct run *run, struct error *e)
 	if (pod->source != POD_API)
 		return 0;
 	if (start(pod, run, !may_be_cached(run), e) < 0)
-		return error_wrap(e, "the annotations of pod %.64s/%.256s",
-			run->request->pod.ns ? run->request->pod.ns : "", run->request->pod.pod);
+		return name_pod(run, e);
 	trace_step("API server asked");
 	return 0;
 }
@@ -116,8 +133,7 @@ int pod_await(struct pod *pod, struct run *run, struct error *e)
 	if (pod->source != POD_API)
 		return 0;
 	if (await_that_pod(pod, run, e) < 0)
-		return error_wrap(e, "the annotations of pod %.64s/%.256s",
-			run->request->pod.ns ? run->request->pod.ns : "", run->request->pod.pod);
+		return name_pod(run, e);
 	pod->annotations = pod->object.annotations;
 	/* Without a UID it may be the pod's next life, on another node: whose claims GC would then take for this one's.
 	 */

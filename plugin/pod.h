@@ -22,6 +22,9 @@ struct pod {
  * can say them: ERROR_CONFIG. Asks nobody. pod_clear is needed after failure too. */
 int pod_find(struct pod *ret, const struct request *request, const struct config *config, struct error *e);
 
+/** POD_API: whether the API server can be asked, as far as files and names tell; else nothing. Asks nobody. */
+int pod_check(const struct pod *pod, struct run *run, struct error *e);
+
 /** POD_API: sends the request, which may have been answered from a cache; else nothing. */
 int pod_ask(struct pod *pod, struct run *run, struct error *e);
 

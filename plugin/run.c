@@ -115,6 +115,13 @@ int run_http(struct run *run, struct http **ret, struct error *e)
 	return 0;
 }
 
+int run_read_kubeconfig(struct run *run, struct error *e)
+{
+	if (run->kubeconfig || !run->config->kube_config)
+		return 0;
+	return kubeconfig_read(run->config->kube_config, &run->kubeconfig, e);
+}
+
 int run_kube(struct run *run, struct kube **ret, struct error *e)
 {
 	struct http *http = NULL;
@@ -122,7 +129,7 @@ int run_kube(struct run *run, struct kube **ret, struct error *e)
 	*ret = run->kube;
 	if (run->kube || !run->config->kube_config)
 		return 0;
-	if (kubeconfig_read(run->config->kube_config, &run->kubeconfig, e) < 0 || run_http(run, &http, e) < 0 ||
+	if (run_read_kubeconfig(run, e) < 0 || run_http(run, &http, e) < 0 ||
 		kube_open(run->kubeconfig, http, run_within(run, API_SECONDS), &run->kube, e) < 0)
 		return e->err;
 	*ret = run->kube;

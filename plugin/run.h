@@ -59,6 +59,9 @@ struct call_params run_call(const struct run *run, const char *command, const ch
 /** What all transfers of the run go through; owned by the run. */
 int run_http(struct run *run, struct http **ret, struct error *e);
 
+/** Reads the file that run_kube goes by, if there is one: what is wrong in it is known before anything is made. */
+int run_read_kubeconfig(struct run *run, struct error *e);
+
 /**
  * The API server that the configuration names (`kubeconfig`, else the first `kubeConfig` of an ipam section); owned by
  * the run. *ret is NULL, and that is success, when it names none.

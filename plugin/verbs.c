@@ -116,7 +116,8 @@ static int find_pod(
 /* From here on the record can say what will be claimed. */
 static int learn_pod(struct pod *pod, struct plan *plan, struct run *run, struct error *e)
 {
-	if (pod->source == POD_API && (pod_await(pod, run, e) < 0 || pod_check_networks(pod, run->config, e) < 0 ||
+	if (pod->source == POD_API && (pod_ask(pod, run, e) < 0 || pod_await(pod, run, e) < 0 ||
+					      pod_check_networks(pod, run->config, e) < 0 ||
 					      plan_place(plan, run->request, run->config, pod->annotations, e) < 0))
 		return e->err;
 	/* Only now is the node's name known, under which the stores keep what is claimed. */
@@ -145,12 +146,12 @@ int verb_add(const struct request *request, cJSON **ret, struct error *e)
 		return e->err;
 	trace_step("planned");
 	if (refuse_recorded(request, &config, e) < 0 || run_open(&run, request, &config, config.timeout, e) < 0 ||
-		run_enter(&run, request->netns, e) < 0 || pod_ask(&pod, &run, e) < 0 ||
+		run_enter(&run, request->netns, e) < 0 || pod_check(&pod, &run, e) < 0 ||
 		plan_inspect(&plan, &run, e) < 0)
 		return e->err;
 	trace_step("inspected");
 	process_adopt_orphans();
-	/* For speed, and only then, something is made before all is validated: the default network, while the API
+	/* For speed, and only then, something is made before all is validated: the default network, before the API
 	 * server is asked for annotations that do not change it. */
 	const bool early = pod.source == POD_API && plan_may_begin(&plan, &config);
 

@@ -8,6 +8,8 @@ import re
 import lib
 
 PRINTERS = ("plugin/main.c", "plugin/base/log.c")
+# A process that was forked for one call ends behind it.
+FORKED = {"netlink/link_aside.c": "_exit("}
 
 FORBIDDEN = re.compile(
     r"(?<![\w.>])(?:"
@@ -24,6 +26,8 @@ def findings():
             continue
         text = lib.code(lib.read(name))
         for match in FORBIDDEN.finditer(text):
+            if match.group() == FORKED.get(name):
+                continue
             yield f"{name}:{text.count(chr(10), 0, match.start()) + 1}: {match.group().strip()}"
 
 

@@ -1,6 +1,8 @@
 /* netlink/: macvlans made, renamed, prepared and deleted, against the real kernel. */
 #include "test/unit/netlink_kit.h"
 
+#include <sys/wait.h>
+
 static void makes_every_mode(void **state)
 {
 	static const struct {
@@ -244,6 +246,62 @@ static void deletes_a_group_in_one_message(void **state)
 		fail_msg("%.1f ms between two deletions", (times[1] - times[0]) * 1e3);
 }
 
+static void deletes_links_aside(void **state)
+{
+	const struct lab *lab = *state;
+	struct link_info one = make(lab, "net1", 1), two = make(lab, "net2", 2), three = make(lab, "net3", 3);
+	const int pair[] = {one.ifindex, 4711, 0, two.ifindex};
+	cleanup_error struct error e = {0};
+
+	assert_done(link_delete_aside(lab->pod, lab->pod_fd, pair, ARRAY_SIZE(pair), &e), &e);
+	assert_null(e.message);
+
+	cleanup_free char *shown = run_in_pod(lab, "ip -o link");
+
+	assert_hides(shown, "net1");
+	assert_hides(shown, "net2");
+	assert_shows(shown, "net3");
+	assert_done(link_delete_aside(lab->pod, lab->pod_fd, pair, ARRAY_SIZE(pair), &e), &e);
+	assert_done(link_delete_aside(lab->pod, lab->pod_fd, NULL, 0, &e), &e);
+	assert_null(e.message);
+
+	/* The process beside cannot (that is no namespace): then it is done here. */
+	cleanup_close int other = open("/dev/null", O_RDONLY | O_CLOEXEC);
+	cleanup_free char *after = NULL;
+
+	assert_done(link_delete_aside(lab->pod, other, &three.ifindex, 1, &e), &e);
+	after = run_in_pod(lab, "ip -o link");
+	assert_hides(after, "net3");
+	/* None of them is left behind. */
+	while (wait(NULL) > 0)
+		;
+}
+
+/* Who reads what a plugin prints reads to the end of the stream, and must not wait for the kernel there. */
+static void keeps_no_stream_open(void **state)
+{
+	const struct lab *lab = *state;
+	cleanup_error struct error e = {0};
+	bool seen = false;
+
+	for (int tries = 0; tries < 50 && !seen; tries++) {
+		struct link_info link = make(lab, "net1", 1);
+		int ends[2];
+		char byte;
+
+		assert_int_equal(pipe2(ends, O_CLOEXEC), 0);
+		assert_done(link_delete_aside(lab->pod, lab->pod_fd, &link.ifindex, 1, &e), &e);
+		close(ends[1]);
+		/* With the other process at work, or it says nothing. */
+		assert_int_equal(read(ends[0], &byte, 1), 0);
+		seen = waitpid(-1, NULL, WNOHANG) == 0;
+		close(ends[0]);
+		while (wait(NULL) > 0)
+			;
+	}
+	assert_true(seen);
+}
+
 /* --- IPv6's settings --- */
 
 static char *read_setting(const struct lab *lab, const char *link, const char *key)
@@ -308,6 +366,8 @@ int main(void)
 #endif
 		IN_LAB(deletes_links),
 		IN_LAB(deletes_a_group_in_one_message),
+		IN_LAB(deletes_links_aside),
+		IN_LAB(keeps_no_stream_open),
 		IN_LAB(prepares_ipv6),
 	};
 
