@@ -281,14 +281,16 @@ static int refuse_failure(struct kube_get *get, const struct http_reply *reply, 
 	case HTTP_GARBAGE:
 		way_out = format_text("this is no API server: correct `server` in %s", config->path);
 		return refuse(get, -EPROTO, ERROR_TRY_AGAIN, reason, way_out, e);
-	case HTTP_OK:
 	case HTTP_NAME:
+		way_out = format_text("correct `server` in %s, or have the name in /etc/hosts or DNS", config->path);
+		break;
+	case HTTP_OK:
 	case HTTP_REFUSED:
 	case HTTP_TIMEOUT:
 	case HTTP_LOST:
 		break;
 	}
-	return refuse(get, -EAGAIN, ERROR_TRY_AGAIN, reason, NULL, e);
+	return refuse(get, -EAGAIN, ERROR_TRY_AGAIN, reason, way_out, e);
 }
 
 /* 0: that is the answer. -EAGAIN: worth another try. */

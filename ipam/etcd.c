@@ -18,6 +18,8 @@
 #define PAUSE_MIN (SECONDS / 20)
 #define PAUSE_MAX (1 * SECONDS)
 
+#define TXN "/v3/kv/txn"
+
 #define PASSWORD_MAX 1024
 #define TOKEN_MAX 4000
 
@@ -42,7 +44,9 @@ struct etcd {
 	int round;   /* over all of them, of the call under way */
 	char *noted; /* the endpoint in data_dir */
 	char *token;
-	bool no_users; /* the cluster said that its authentication is off */
+	bool no_users;          /* the cluster said that its authentication is off */
+	struct http_call *warm; /* to the first member, without its body; NULL: none */
+	const char *warm_url;   /* of that member */
 };
 
 struct request {
@@ -103,8 +107,15 @@ void etcd_set_deadline(struct etcd *etcd, int64_t deadline)
 	etcd->deadline = deadline;
 }
 
+static void drop_warm(struct etcd *etcd)
+{
+	if (etcd->warm)
+		http_call_free(steal_ptr(etcd->warm));
+}
+
 void etcd_free(struct etcd *etcd)
 {
+	drop_warm(etcd);
 	for (size_t i = 0; i < etcd->member_count; i++)
 		free(etcd->members[i].said);
 	free(etcd->members);
@@ -114,7 +125,20 @@ void etcd_free(struct etcd *etcd)
 	free(etcd);
 }
 
+/* The head of a call that was opened before has the token of then. */
+static void set_token(struct etcd *etcd, char *token)
+{
+	drop_warm(etcd);
+	free(etcd->token);
+	etcd->token = token;
+}
+
 /* --- one try --- */
+
+static int64_t earlier(int64_t a, int64_t b)
+{
+	return a < b ? a : b;
+}
 
 static int64_t clamp(int64_t value, int64_t low, int64_t high)
 {
@@ -133,16 +157,14 @@ static int64_t try_time(const struct etcd *etcd, size_t i)
 	return clamp((etcd->deadline - clock_now()) / share, TRY_TIME_MIN, TRY_TIME_MAX);
 }
 
-static enum etcd_verdict post(
-	struct etcd *etcd, size_t i, const char *method, const char *body, cJSON **ret, bool *ret_sent, struct error *e)
+/* body NULL: it comes later. */
+static int start_post(
+	struct etcd *etcd, size_t i, const char *method, const char *body, struct http_call **ret, struct error *e)
 {
-	const char *endpoint = etcd->members[i].url;
-	cleanup_free char *url = format_text("%s%s", endpoint, method);
+	cleanup_free char *url = format_text("%s%s", etcd->members[i].url, method);
 	cleanup_free char *authorization = etcd->token ? format_text("Authorization: %s", etcd->token) : NULL;
 	const char *headers[] = {"Grpc-Metadata-Hasleader: true", authorization, NULL};
-	cleanup_http_call struct http_call *call = NULL;
-	cleanup_http_reply struct http_reply reply = {0};
-	int64_t time = try_time(etcd, i), deadline = clock_now() + time;
+	int64_t time = try_time(etcd, i);
 	/* When none could be reached it may be us, or all of them, who are slow: to give up early again makes it worse.
 	 */
 	int64_t connect_time = etcd->round ? time : clamp(time / 3, TRY_TIME_MIN, CONNECT_TIME_MAX);
@@ -151,26 +173,66 @@ static enum etcd_verdict post(
 		.url = url,
 		.headers = headers,
 		.body = body,
+		.body_later = !body,
 		.max_reply = ETCD_REPLY_MAX,
 		.connect_time = connect_time,
-		.deadline = deadline < etcd->deadline ? deadline : etcd->deadline,
+		.deadline = body ? earlier(clock_now() + time, etcd->deadline) : etcd->deadline,
 		.identity = &etcd->identity,
 	};
 
+	return http_start(etcd->http, &request, ret, e);
+}
+
+void etcd_warm(struct etcd *etcd)
+{
+	cleanup_error struct error ignored = {0};
+
+	if (etcd->warm || clock_left(etcd->deadline) == 0)
+		return;
+	/* A log-in would be a request of its own. */
+	if (etcd->config->username && !etcd->token)
+		set_token(etcd, etcd_note_read(etcd->data_dir, etcd->config, ETCD_NOTE_TOKEN));
+	if (etcd->config->username && !etcd->token)
+		return;
+	etcd->warm_url = etcd->members[0].url;
+	etcd->round = 0;
+	start_post(etcd, 0, TXN, NULL, &etcd->warm, &ignored);
+}
+
+/* True: *ret is what came of a transaction for which the connection had been opened before. */
+static bool post_warm(struct etcd *etcd, size_t i, const char *method, const char *body, struct http_reply *ret)
+{
+	if (!etcd->warm || etcd->members[i].url != etcd->warm_url || strcmp(method, TXN) != 0)
+		return false;
+
+	cleanup_http_call struct http_call *call = steal_ptr(etcd->warm);
+
+	http_send(call, body, earlier(clock_now() + try_time(etcd, i), etcd->deadline));
+	http_await(call, ret);
+	if (ret->sent || ret->failure == HTTP_REFUSED || ret->failure == HTTP_TIMEOUT || ret->failure == HTTP_NAME)
+		return true;
+	/* It ended before it had the body: whatever that was, it says nothing about the body. */
+	http_reply_clear(ret);
+	return false;
+}
+
+static enum etcd_verdict post(
+	struct etcd *etcd, size_t i, const char *method, const char *body, cJSON **ret, bool *ret_sent, struct error *e)
+{
+	cleanup_http_reply struct http_reply reply = {0};
+
 	*ret_sent = false;
-	if (http_start(etcd->http, &request, &call, e) < 0)
-		return ETCD_FINAL;
-	http_await(call, &reply);
-	return etcd_reply_read(etcd->config, endpoint, &reply, ret, ret_sent, e);
+	if (!post_warm(etcd, i, method, body, &reply)) {
+		cleanup_http_call struct http_call *call = NULL;
+
+		if (start_post(etcd, i, method, body, &call, e) < 0)
+			return ETCD_FINAL;
+		http_await(call, &reply);
+	}
+	return etcd_reply_read(etcd->config, etcd->members[i].url, &reply, ret, ret_sent, e);
 }
 
 /* --- users: etcd.io/docs/v3.5/dev-guide/api_grpc_gateway, "Authentication" --- */
-
-static void set_token(struct etcd *etcd, char *token)
-{
-	free(etcd->token);
-	etcd->token = token;
-}
 
 static void drop_token(struct etcd *etcd)
 {
@@ -251,7 +313,7 @@ static enum etcd_verdict need_token(struct etcd *etcd, size_t i, struct error *e
 {
 	if (!etcd->config->username || etcd->token || etcd->no_users)
 		return ETCD_GOOD;
-	etcd->token = etcd_note_read(etcd->data_dir, etcd->config, ETCD_NOTE_TOKEN);
+	set_token(etcd, etcd_note_read(etcd->data_dir, etcd->config, ETCD_NOTE_TOKEN));
 	return etcd->token ? ETCD_GOOD : log_in(etcd, i, e);
 }
 

@@ -51,6 +51,14 @@ DEFINE_CLEANUP(struct etcd, etcd_free)
 #define cleanup_etcd CLEANUP(etcd_free_cleanup)
 
 /**
+ * Opens the connection to the member that is asked first, with TLS and the head of the transaction (/v3/kv/txn) that is
+ * expected next: its body follows by etcd_call, without another round trip. For who knows that there will be one before
+ * he knows what is in it. Goes on inside of all that awaits or lets progress the same struct http; what goes wrong is
+ * found out by etcd_call. No second time before that.
+ */
+void etcd_warm(struct etcd *etcd);
+
+/**
  * POSTs body to method ("/v3/kv/txn", "/v3/kv/range"). A member that is away, has no leader or answers too late gives
  * way to the next one with the very same body, with growing pauses once all were tried, until the deadline: the body
  * must be one that may be carried out twice. *ret is the reply, owned by the caller. *ret_sent (may be NULL; set on

@@ -102,8 +102,11 @@ static enum etcd_verdict explain_failure(
 	case HTTP_GARBAGE:
 		error_set(e, -EBADMSG, ERROR_DECODE, "what answers there is no etcd: %s", reply->reason);
 		return ETCD_UNFIT;
-	case HTTP_OK:
 	case HTTP_NAME:
+		error_set(e, -EHOSTUNREACH, ERROR_TRY_AGAIN,
+			"%s (correct it in etcdURL, or have it in /etc/hosts or DNS)", reply->reason);
+		return ETCD_AWAY;
+	case HTTP_OK:
 	case HTTP_REFUSED:
 	case HTTP_TIMEOUT:
 	case HTTP_LOST:

@@ -4,6 +4,7 @@
 #include "ipam/store_etcd_list.h"
 
 #include <errno.h>
+#include <string.h>
 
 static void store_free(struct store *store)
 {
@@ -59,4 +60,19 @@ void store_etcd_set_deadline(struct store *store, int64_t deadline)
 
 	self->deadline = deadline;
 	etcd_set_deadline(self->etcd, deadline);
+}
+
+void store_etcd_set_node(struct store *store, const char *node)
+{
+	struct etcd_store *self = etcd_store_of(store);
+
+	if (strcmp(self->node, node) == 0)
+		return;
+	free(self->node);
+	self->node = copy_text(node);
+}
+
+void store_etcd_warm(struct store *store)
+{
+	etcd_warm(etcd_store_of(store)->etcd);
 }

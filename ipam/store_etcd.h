@@ -27,6 +27,12 @@ int store_etcd_open(const struct store_etcd_options *options, struct store **ret
 /** A new deadline (clock_now) for what comes. */
 void store_etcd_set_deadline(struct store *store, int64_t deadline);
 
+/** What this node is called by what comes: it may become known only after a store was opened. */
+void store_etcd_set_node(struct store *store, const char *node);
+
+/** For who knows that a claim or release will follow: its connection is opened now (etcd_warm). */
+void store_etcd_warm(struct store *store);
+
 /**
  * Gives a dynamic claim back to kube-ipam: used/<ip> becomes the raw container ID if it is still entry's value, the
  * attachment and domain keys go. For `lamina ip export`.

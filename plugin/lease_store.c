@@ -181,6 +181,7 @@ static int find_remote(struct run *run, const struct etcd_config *etcd, struct s
 		if (strcmp(run->remote[i].key, key) != 0)
 			continue;
 		store_etcd_set_deadline(*ret, remote_deadline(run));
+		store_etcd_set_node(*ret, run->node);
 		return 0;
 	}
 	if (open_remote(run, key, etcd, e) < 0)
@@ -197,6 +198,15 @@ int lease_store(struct run *run, const struct etcd_config *etcd, struct store **
 		return e->err;
 	*ret = run->store;
 	return 0;
+}
+
+void lease_warm(struct run *run, const struct etcd_config *etcd)
+{
+	cleanup_error struct error ignored = {0};
+	struct store *store;
+
+	if (etcd && find_remote(run, etcd, &store, &ignored) == 0)
+		store_etcd_warm(store);
 }
 
 bool lease_holder_is_gone(const struct store_entry *entry, const struct run *run)

@@ -106,8 +106,11 @@ int64_t run_within(const struct run *run, int64_t seconds)
 
 int run_http(struct run *run, struct http **ret, struct error *e)
 {
-	if (!run->http && http_open(&run->http, e) < 0)
-		return e->err;
+	if (!run->http) {
+		if (http_open(&run->http, e) < 0)
+			return e->err;
+		http_keep_sessions(run->http, run->config->data_dir);
+	}
 	*ret = run->http;
 	return 0;
 }

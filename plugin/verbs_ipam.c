@@ -42,8 +42,10 @@ static int place_wanted(const struct request *request, struct ipam_run *ipam, st
 	cleanup_pod struct pod pod = {0};
 	struct annotations annotations;
 
-	if (pod_find(&pod, request, &ipam->config, e) < 0 || pod_ask(&pod, &ipam->run, e) < 0 ||
-		pod_await(&pod, &ipam->run, e) < 0 ||
+	if (pod_find(&pod, request, &ipam->config, e) < 0 || pod_ask(&pod, &ipam->run, e) < 0)
+		return e->err;
+	lease_warm(&ipam->run, ipam->addressing.config->etcd);
+	if (pod_await(&pod, &ipam->run, e) < 0 ||
 		annotations_read(request, &ipam->config, pod.annotations, &annotations, e) < 0)
 		return e->err;
 	for (size_t i = 0; i < annotations.count; i++) {

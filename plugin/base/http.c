@@ -1,6 +1,5 @@
 #include "plugin/base/http.h"
 
-#include "plugin/base/file.h"
 #include "plugin/base/http_call.h"
 #include "plugin/base/log.h"
 
@@ -8,9 +7,6 @@
 #include <limits.h>
 #include <string.h>
 #include <strings.h>
-
-/* A certificate with its whole chain has a few KiB; a system's bundle of CAs has 200. */
-#define PEM_MAX ((size_t)1 << 20)
 
 /* All header lines of one answer; servers that we ask send less than 1 KiB. */
 #define HEADERS_MAX ((size_t)64 << 10)
@@ -20,6 +16,7 @@ DEFINE_CLEANUP(CURLU, curl_url_cleanup)
 
 int http_open(struct http **ret, struct error *e)
 {
+	http_tls_begin();
 	/* Counted by libcurl. */
 	if (curl_global_init(CURL_GLOBAL_DEFAULT) != CURLE_OK)
 		return error_set(e, -EIO, ERROR_INTERNAL, "libcurl does not start");
@@ -37,7 +34,15 @@ void http_free(struct http *http)
 {
 	curl_multi_cleanup(http->multi);
 	curl_global_cleanup();
+	http_tls_free_all(http);
+	free(http->sessions);
 	free(http);
+}
+
+void http_keep_sessions(struct http *http, const char *folder)
+{
+	free(http->sessions);
+	http->sessions = copy_text(folder);
 }
 
 /* --- what comes in --- */
@@ -91,66 +96,45 @@ static size_t take_header(char *line, size_t size, size_t count, void *arg)
 	return length;
 }
 
+/* --- the body of a call that has begun without it --- */
+
+static size_t give_body(char *bytes, size_t size, size_t count, void *arg)
+{
+	struct http_call *call = arg;
+
+	if (!call->body)
+		return CURL_READFUNC_PAUSE;
+
+	size_t left = strlen(call->body) - call->body_sent;
+	size_t length = left < size * count ? left : size * count;
+
+	memcpy(bytes, call->body + call->body_sent, length);
+	call->body_sent += length;
+	return length;
+}
+
+/* A connection that was used before, and closed meanwhile, is replaced: all is sent again. */
+static int rewind_body(void *arg, curl_off_t offset, int origin)
+{
+	struct http_call *call = arg;
+
+	if (origin != SEEK_SET || offset != 0)
+		return CURL_SEEKFUNC_FAIL;
+	call->body_sent = 0;
+	return CURL_SEEKFUNC_OK;
+}
+
+static void set_body_later(struct http_call *call)
+{
+	call->body_later = true;
+	curl_easy_setopt(call->easy, CURLOPT_POST, 1L);
+	curl_easy_setopt(call->easy, CURLOPT_READFUNCTION, give_body);
+	curl_easy_setopt(call->easy, CURLOPT_READDATA, call);
+	curl_easy_setopt(call->easy, CURLOPT_SEEKFUNCTION, rewind_body);
+	curl_easy_setopt(call->easy, CURLOPT_SEEKDATA, call);
+}
+
 /* --- the start of a call --- */
-
-/* A PEM text: given, or read from its file. False when the call has ended because of it. */
-static bool load_pem(struct http_call *call, enum http_own own, const char *pem, const char *file, char **ret)
-{
-	static const char *const kinds[] = {
-		[HTTP_OWN_CA] = "CA certificate", [HTTP_OWN_CERT] = "certificate", [HTTP_OWN_KEY] = "private key"};
-	cleanup_error struct error e = {0};
-	cleanup_free char *text = copy_text(pem);
-	cleanup_free char *why = NULL;
-
-	if (!text && file && file_read(file, PEM_MAX, &text, NULL, &e) < 0)
-		why = copy_text(e.message);
-	else if (text && own == HTTP_OWN_KEY && strstr(text, "ENCRYPTED"))
-		why = format_text("the private key%s%s is encrypted: decrypt it (openssl pkey), nobody is here to type "
-				  "its pass phrase",
-			file ? " in " : "", file ? file : "");
-	else if (text && !strstr(text, own == HTTP_OWN_KEY ? "PRIVATE KEY-----" : "CERTIFICATE-----"))
-		why = format_text("there is no PEM %s%s%s", kinds[own], file ? " in " : "", file ? file : "");
-	if (why) {
-		http_end_own(call, own, why);
-		return false;
-	}
-	*ret = steal_ptr(text);
-	return true;
-}
-
-static void set_blob(CURL *easy, CURLoption option, char *text)
-{
-	struct curl_blob blob = {.data = text, .len = strlen(text), .flags = CURL_BLOB_COPY};
-
-	if (curl_easy_setopt(easy, option, &blob) != CURLE_OK)
-		abort();
-}
-
-/* Files are read here, not by libcurl: it would name none of them, and ask the terminal for a pass phrase. */
-static bool set_identity(struct http_call *call, const struct http_identity *identity)
-{
-	cleanup_free char *ca = NULL, *cert = NULL, *key = NULL;
-	/* A key may lie in its certificate's file. */
-	bool own_key = identity->key_pem || identity->key_file;
-
-	if (!load_pem(call, HTTP_OWN_CA, identity->ca_pem, identity->ca_file, &ca) ||
-		!load_pem(call, HTTP_OWN_CERT, identity->cert_pem, identity->cert_file, &cert))
-		return false;
-	if (cert && !load_pem(call, HTTP_OWN_KEY, own_key ? identity->key_pem : identity->cert_pem,
-			    own_key ? identity->key_file : identity->cert_file, &key))
-		return false;
-	if (ca) {
-		set_blob(call->easy, CURLOPT_CAINFO_BLOB, ca);
-		/* Else the system's CAs would be good, too. */
-		curl_easy_setopt(call->easy, CURLOPT_CAPATH, NULL);
-	}
-	if (cert) {
-		set_blob(call->easy, CURLOPT_SSLCERT_BLOB, cert);
-		set_blob(call->easy, CURLOPT_SSLKEY_BLOB, key);
-	}
-	call->names = *identity;
-	return true;
-}
 
 static void add_header(struct http_call *call, const char *line)
 {
@@ -169,7 +153,7 @@ static void set_headers(struct http_call *call, const struct http_request *reque
 		typed |= strncasecmp(*line, "Content-Type:", strlen("Content-Type:")) == 0;
 		add_header(call, *line);
 	}
-	if (request->body && !typed)
+	if ((request->body || request->body_later) && !typed)
 		add_header(call, "Content-Type: application/json");
 	add_header(call, "Expect:"); /* libcurl would wait a second for leave to send a large body */
 	curl_easy_setopt(call->easy, CURLOPT_HTTPHEADER, call->headers);
@@ -206,9 +190,6 @@ static void set_transfer(struct http_call *call, const struct http_request *requ
 
 	curl_easy_setopt(easy, CURLOPT_PRIVATE, call);
 	curl_easy_setopt(easy, CURLOPT_ERRORBUFFER, call->said);
-	curl_easy_setopt(easy, CURLOPT_DEBUGFUNCTION, http_listen);
-	curl_easy_setopt(easy, CURLOPT_DEBUGDATA, call);
-	curl_easy_setopt(easy, CURLOPT_VERBOSE, 1L);
 	curl_easy_setopt(easy, CURLOPT_NOSIGNAL, 1L);
 #if LIBCURL_VERSION_NUM >= 0x075700
 	curl_easy_setopt(easy, CURLOPT_QUICK_EXIT, 1L); /* does not wait for a name server beyond the deadline */
@@ -216,7 +197,6 @@ static void set_transfer(struct http_call *call, const struct http_request *requ
 	curl_easy_setopt(easy, CURLOPT_HTTP_VERSION, (long)CURL_HTTP_VERSION_1_1);
 	curl_easy_setopt(easy, CURLOPT_USERAGENT, "lamina/" LAMINA_VERSION);
 	curl_easy_setopt(easy, CURLOPT_CONNECTTIMEOUT_MS, milliseconds(request->connect_time));
-	curl_easy_setopt(easy, CURLOPT_TIMEOUT_MS, milliseconds(request->deadline - clock_now()));
 	curl_easy_setopt(easy, CURLOPT_MAXFILESIZE_LARGE, (curl_off_t)request->max_reply);
 	curl_easy_setopt(easy, CURLOPT_WRITEFUNCTION, take_body);
 	curl_easy_setopt(easy, CURLOPT_WRITEDATA, call);
@@ -226,6 +206,8 @@ static void set_transfer(struct http_call *call, const struct http_request *requ
 		call->body = copy_text(request->body);
 		curl_easy_setopt(easy, CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t)strlen(call->body));
 		curl_easy_setopt(easy, CURLOPT_POSTFIELDS, call->body);
+	} else if (request->body_later) {
+		set_body_later(call);
 	}
 	curl_easy_setopt(easy, CURLOPT_CUSTOMREQUEST, request->method);
 }
@@ -281,18 +263,26 @@ static int set_url(struct http_call *call, const char *text, const char *server_
 	return 0;
 }
 
+/* libcurl counts from the start of the transfer. */
+static void set_deadline(struct http_call *call, int64_t deadline)
+{
+	call->deadline = deadline;
+	curl_easy_setopt(call->easy, CURLOPT_TIMEOUT_MS, milliseconds(deadline - call->began));
+}
+
 static bool start_again(struct http_call *call)
 {
 	if (clock_left(call->deadline) == 0)
 		return false;
 	call->again = true;
+	call->body_sent = 0;
+	call->began = clock_now();
 	curl_easy_setopt(call->easy, CURLOPT_FORBID_REUSE, 1L);
-	curl_easy_setopt(call->easy, CURLOPT_TIMEOUT_MS, milliseconds(call->deadline - clock_now()));
+	set_deadline(call, call->deadline);
 	return curl_multi_add_handle(call->http->multi, call->easy) == CURLM_OK;
 }
 
-/* Lets every transfer go on as far as it can, and ends those that are done. */
-static void make_progress(struct http *http)
+void http_progress(struct http *http)
 {
 	int n;
 	const CURLMsg *message;
@@ -319,7 +309,7 @@ int http_start(struct http *http, const struct http_request *request, struct htt
 	call->http = http;
 	call->reply.retry_after = -1;
 	call->max_reply = request->max_reply;
-	call->deadline = request->deadline;
+	call->began = clock_now();
 	call->easy = curl_easy_init();
 	if (!call->easy)
 		return error_set(e, -ENOMEM, ERROR_INTERNAL, "libcurl gives no handle");
@@ -330,22 +320,32 @@ int http_start(struct http *http, const struct http_request *request, struct htt
 		return r;
 	if (clock_left(request->deadline) == 0) {
 		http_end_as(call, HTTP_TIMEOUT, "no time is left");
-	} else if (!identity || set_identity(call, identity)) {
+	} else if (http_set_identity(call, request->url, identity)) {
 		set_security(call->easy);
 		set_headers(call, request);
 		set_transfer(call, request);
+		set_deadline(call, request->deadline);
 		if (curl_multi_add_handle(http->multi, call->easy) != CURLM_OK)
 			return error_set(e, -EIO, ERROR_INTERNAL, "libcurl does not take the call");
-		make_progress(http);
+		http_progress(http);
 	}
 	*ret = steal_ptr(call);
 	return 0;
 }
 
+void http_send(struct http_call *call, const char *body, int64_t deadline)
+{
+	if (call->done)
+		return;
+	call->body = copy_text(body);
+	set_deadline(call, deadline);
+	curl_easy_pause(call->easy, CURLPAUSE_CONT);
+}
+
 void http_await(struct http_call *call, struct http_reply *ret)
 {
 	while (!call->done) {
-		make_progress(call->http);
+		http_progress(call->http);
 		if (!call->done)
 			curl_multi_poll(call->http->multi, NULL, 0, clock_left(call->deadline) + 1, NULL);
 	}

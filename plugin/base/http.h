@@ -15,7 +15,7 @@ struct http;
 
 /** How a server is told apart from others, and what we show it. Borrowed until the call is freed; NULL: none. */
 struct http_identity {
-	const char *ca_file, *ca_pem;     /* at most one; neither: the system's */
+	const char *ca_file, *ca_pem;     /* at most one; neither: the system's list (HTTP_OWN where it has none) */
 	const char *cert_file, *cert_pem; /* our own certificate, with its key; at most one each */
 	const char *key_file, *key_pem;
 	const char *server_name; /* verified and sent (SNI) in place of the URL's host */
@@ -26,6 +26,7 @@ struct http_request {
 	const char *url;                      /* http:// or https:// */
 	const char *const *headers;           /* "Name: value", NULL at the end; may be NULL */
 	const char *body;                     /* NULL: none; copied. It is JSON unless a header says otherwise */
+	bool body_later;                      /* it is not known yet, and given by http_send */
 	size_t max_reply;                     /* a longer body is HTTP_TOO_LARGE */
 	int64_t connect_time;                 /* microseconds until a connection with TLS must stand */
 	int64_t deadline;                     /* clock_now: of the whole call */
@@ -35,7 +36,7 @@ struct http_request {
 /** What went wrong below HTTP; a status of the server's is none of these. */
 enum http_failure {
 	HTTP_OK,
-	HTTP_NAME,     /* the host's name cannot be resolved */
+	HTTP_NAME,     /* the host's name cannot be resolved, or not in time */
 	HTTP_REFUSED,  /* no connection: nothing was sent */
 	HTTP_TIMEOUT,  /* the deadline, or connect_time */
 	HTTP_LOST,     /* the connection ended before the whole answer */
@@ -52,9 +53,9 @@ enum http_own { HTTP_OWN_NONE, HTTP_OWN_CA, HTTP_OWN_CERT, HTTP_OWN_KEY };
 struct http_reply {
 	enum http_failure failure;
 	enum http_own own; /* HTTP_OWN: what cannot be used */
-	bool sent;         /* the request, or a part of it, may have reached the server */
-	int status;        /* HTTP_OK: 100-599 */
-	char *body;        /* NUL-terminated, owned by the struct; also what came before a failure */
+	bool sent;  /* the request, or a part of it (with body_later: of its body), may have reached the server */
+	int status; /* HTTP_OK: 100-599 */
+	char *body; /* NUL-terminated, owned by the struct; also what came before a failure */
 	size_t length;
 	int64_t date;    /* when the server says that it answered, in seconds since 1970; 0: it does not */
 	int retry_after; /* seconds that the server asks us to wait (Retry-After); -1: it does not */
@@ -69,11 +70,27 @@ void http_free(struct http *http);
 DEFINE_CLEANUP(struct http, http_free)
 #define cleanup_http CLEANUP(http_free_cleanup)
 
+/**
+ * From now on TLS sessions are kept in files of that folder (made with 0700 when it is not there), so that other
+ * processes resume them: see http_tls.h. Only of servers whose CA is given.
+ */
+void http_keep_sessions(struct http *http, const char *folder);
+
 struct http_call;
 
 /** Starts a call; it makes progress inside any http_await of the same struct http. Freed with http_call_free, which
  * ends it. Errors (no memory for a handle, a malformed URL): ERROR_INTERNAL. */
 int http_start(struct http *http, const struct http_request *request, struct http_call **ret, struct error *e);
+
+/**
+ * Gives the body of a call that was started without it (body_later), and its deadline from now on. Such a call opens
+ * its connection and sends its head at once, so that all of that is behind us when the body is known; a server cannot
+ * carry out anything before. The body is copied.
+ */
+void http_send(struct http_call *call, const char *body, int64_t deadline);
+
+/** Lets all calls go on as far as they can, without waiting: for who has other things to do between start and await. */
+void http_progress(struct http *http);
 
 /** Awaits its end. What went wrong is in *ret, never an error. Cleared with http_reply_clear. Once only. */
 void http_await(struct http_call *call, struct http_reply *ret);

@@ -2,32 +2,43 @@
 #pragma once
 
 #include "plugin/base/http.h"
+#include "plugin/base/http_tls.h"
 
 #include <curl/curl.h>
 
 struct http {
 	CURLM *multi;
+	char *sessions;       /* the folder where TLS sessions are kept; NULL: nowhere */
+	struct http_tls *tls; /* of all connections */
 };
 
 struct http_call {
 	struct http *http;
 	CURL *easy;
 	struct curl_slist *headers, *connect_to;
-	char *body;
-	char *place; /* "host:port" of the URL, for people */
+	char *body;       /* NULL: none, or not known yet */
+	bool body_later;  /* it comes by give_body */
+	size_t body_sent; /* of body_later */
+	char *place;      /* "host:port" of the URL, for people */
 	size_t max_reply, header_bytes;
 	size_t size; /* of the memory at reply.body */
-	int64_t deadline;
+	int64_t began, deadline;
 	bool done;
 	bool asked_to_wait; /* there is a Retry-After */
 	const char *broken; /* why we ended the transfer ourselves */
 	enum http_failure broken_as;
-	bool again; /* it is under way for the second time: see http_wants_again */
-	int alert;  /* the last one that the server sent (RFC 8446 6); 0: none */
+	bool again;               /* it is under way for the second time: see http_wants_again */
+	struct http_tls *tls;     /* of the connection that this call has opened; NULL: none */
+	unsigned char secret[32]; /* what a session is bound to */
+	bool bound;               /* there is a secret */
 	char said[CURL_ERROR_SIZE];
 	struct http_identity names; /* for texts: only its files are used */
 	struct http_reply reply;
 };
+
+/** Gives the transfer to url what identity (may be NULL) names. False: the call has ended, since that cannot be used.
+ */
+bool http_set_identity(struct http_call *call, const char *url, const struct http_identity *identity);
 
 /** Ends a transfer that libcurl has ended with code: fills in the call's reply. */
 void http_end(struct http_call *call, CURLcode code);
@@ -35,12 +46,10 @@ void http_end(struct http_call *call, CURLcode code);
 /**
  * Whether a transfer that ended with code should be made once more, on a connection that is closed behind it. A server
  * that refuses our certificate sends an alert and closes: when the request is written behind that, libcurl stops at the
- * failed write, and reads the alert only when it closes the connection.
+ * failed write, and reads the alert only when it closes the connection. Or the session that was to be resumed was the
+ * reason: a handshake without it may be the better one.
  */
 bool http_wants_again(const struct http_call *call, CURLcode code);
-
-/** libcurl's debug function: notes the alerts. */
-int http_listen(CURL *easy, curl_infotype type, char *text, size_t length, void *arg);
 
 /** Ends it because of what text says (one line; cleaned and bounded here). */
 void http_end_as(struct http_call *call, enum http_failure failure, const char *text);

@@ -52,37 +52,17 @@ static const struct {
 static const char *find_rejection(const struct http_call *call)
 {
 	const char *alert = strstr(call->said, "alert ");
+	int number = http_tls_alert(call->tls);
 
 	for (size_t i = 0; i < ARRAY_SIZE(rejections); i++) {
 		const char *name = rejections[i].name;
 
-		if (call->alert == rejections[i].number)
+		if (number == rejections[i].number)
 			return name;
 		if (alert && strncmp(alert + strlen("alert "), name, strlen(name)) == 0)
 			return name;
 	}
 	return NULL;
-}
-
-/* "TLSv1.3 (IN), TLS alert, unknown CA (560):"; the number is 256 times the level and the alert. */
-int http_listen(CURL *easy, curl_infotype type, char *text, size_t length, void *arg)
-{
-	struct http_call *call = arg;
-
-	(void)easy;
-	/* What came before was said on another connection, which is closed only now. */
-	if (type == CURLINFO_TEXT && memmem(text, length, "Client hello", strlen("Client hello")))
-		call->alert = 0;
-	if (type != CURLINFO_TEXT || !memmem(text, length, "(IN), TLS alert,", strlen("(IN), TLS alert,")))
-		return 0;
-
-	const char *c = memrchr(text, '(', length);
-	unsigned int number = 0;
-
-	while (++c < text + length && *c >= '0' && *c <= '9')
-		number = number * 10 + (unsigned int)(*c - '0');
-	call->alert = (int)(number & 0xff);
-	return 0;
 }
 
 static bool is_new_connection(const struct http_call *call)
@@ -97,9 +77,20 @@ bool http_wants_again(const struct http_call *call, CURLcode code)
 {
 	long bytes = 0;
 
+	if (code == CURLE_SSL_CONNECT_ERROR && !call->again && http_tls_forget(call->tls))
+		return true;
 	curl_easy_getinfo(call->easy, CURLINFO_REQUEST_SIZE, &bytes);
 	return code == CURLE_SEND_ERROR && bytes == 0 && !call->again && is_new_connection(call) &&
 	       !find_rejection(call);
+}
+
+/* The time of a lookup that has ended is never 0. */
+static bool is_resolved(const struct http_call *call)
+{
+	curl_off_t time = 0;
+
+	curl_easy_getinfo(call->easy, CURLINFO_NAMELOOKUP_TIME_T, &time);
+	return time > 0;
 }
 
 static enum http_failure classify(const struct http_call *call, CURLcode code)
@@ -115,7 +106,7 @@ static enum http_failure classify(const struct http_call *call, CURLcode code)
 	case CURLE_COULDNT_CONNECT:
 		return HTTP_REFUSED;
 	case CURLE_OPERATION_TIMEDOUT:
-		return HTTP_TIMEOUT;
+		return is_resolved(call) ? HTTP_TIMEOUT : HTTP_NAME;
 	case CURLE_PEER_FAILED_VERIFICATION:
 	case CURLE_SSL_INVALIDCERTSTATUS:
 	case CURLE_SSL_ISSUER_ERROR:
@@ -146,6 +137,8 @@ static bool was_sent(const struct http_call *call, CURLcode code, enum http_fail
 	long bytes = 0;
 	curl_off_t began = 0;
 
+	if (call->body_later && call->body_sent == 0)
+		return false;
 	if (code == CURLE_OK)
 		return true;
 	curl_easy_getinfo(call->easy, CURLINFO_REQUEST_SIZE, &bytes);
@@ -184,7 +177,8 @@ static const char *failure_text(const struct http_call *call, CURLcode code, enu
 	curl_easy_getinfo(call->easy, CURLINFO_OS_ERRNO, &os);
 	switch (failure) {
 	case HTTP_NAME:
-		return "the name cannot be resolved";
+		return code == CURLE_OPERATION_TIMEDOUT ? "the name was not resolved in time"
+							: "the name cannot be resolved";
 	case HTTP_REFUSED:
 		return os == ECONNREFUSED ? "connection refused" : os > 0 ? strerror((int)os) : "no connection";
 	case HTTP_TIMEOUT:
@@ -216,7 +210,6 @@ static void finish_ok(struct http_call *call)
 
 	curl_easy_getinfo(call->easy, CURLINFO_RESPONSE_CODE, &status);
 	curl_easy_getinfo(call->easy, CURLINFO_RETRY_AFTER, &wait);
-	reply->sent = true;
 	if (call->asked_to_wait)
 		reply->retry_after = wait > INT_MAX ? INT_MAX : wait < 0 ? 0 : (int)wait;
 	if (status < 100 || status > 599) {
@@ -230,25 +223,21 @@ static void finish_ok(struct http_call *call)
 
 void http_end(struct http_call *call, CURLcode code)
 {
+	enum http_failure failure = call->broken ? call->broken_as : code == CURLE_OK ? HTTP_OK : classify(call, code);
+
+	call->reply.sent = was_sent(call, call->broken ? CURLE_OK : code, failure);
 	if (call->broken) {
-		call->reply.sent = true;
-		http_end_as(call, call->broken_as, call->broken);
-		return;
-	}
-	if (code == CURLE_OK) {
+		http_end_as(call, failure, call->broken);
+	} else if (failure == HTTP_OK) {
+		http_tls_keep(call->tls);
 		finish_ok(call);
-		return;
-	}
-
-	enum http_failure failure = classify(call, code);
-
-	call->reply.sent = was_sent(call, code, failure);
-	if (failure == HTTP_REJECTED) {
+	} else if (failure == HTTP_REJECTED) {
 		cleanup_free char *text = format_text("the server's TLS alert says: %s", find_rejection(call));
 
 		http_end_as(call, failure, text);
-	} else if (failure == HTTP_OWN)
+	} else if (failure == HTTP_OWN) {
 		set_own_reason(call, code);
-	else
+	} else {
 		http_end_as(call, failure, failure_text(call, code, failure, call->reply.sent));
+	}
 }

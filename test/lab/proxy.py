@@ -54,6 +54,7 @@ def arguments():
     parser.add_argument("--server-ca", required=True, help="authority of the server behind")
     parser.add_argument("--server-cert", help="certificate to show to the server behind")
     parser.add_argument("--server-key")
+    parser.add_argument("--tls", choices=("1.2", "1.3"), help="the only version of TLS that clients may speak")
     parser.add_argument("--control", required=True, help="folder of the files that say what to do")
     parser.add_argument("--log", required=True)
     parser.add_argument("--ready", required=True, help="file that is made once connections are accepted")
@@ -167,6 +168,9 @@ class Proxy(ThreadingHTTPServer):
         self.log = Log(args.log)
         self.context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         self.context.load_cert_chain(args.cert, args.key)
+        if args.tls:
+            version = {"1.2": ssl.TLSVersion.TLSv1_2, "1.3": ssl.TLSVersion.TLSv1_3}[args.tls]
+            self.context.minimum_version = self.context.maximum_version = version
         if args.client_ca:
             self.context.verify_mode = ssl.CERT_REQUIRED
             self.context.load_verify_locations(args.client_ca)

@@ -18,6 +18,7 @@ ROOMS = (
 # Headers, as what stands between < and >, and the only files that may include them.
 FOREIGN = (
     (r"curl/", "plugin/base/http*"),
+    (r"openssl/", "plugin/base/http_tls*"),
     (r"(netlink|libmnl)/", "netlink/*"),
     (r"linux/(netlink|rtnetlink|genetlink|if_link|if_addr|neighbour|fib_rules)\.h$", "netlink/*"),
     (r"yaml\.h$", "delegate/kubeconfig.c"),

@@ -123,6 +123,62 @@ static int count_of(const struct servers *servers, const char *name)
 	return (int)json_get(counts, name)->valuedouble;
 }
 
+static void opens_a_connection_before_it_knows_what_to_say(void **state)
+{
+	cleanup_session struct session session =
+		session_begin(*state, (const char *[]){"good", NULL}, NULL, 5 * SECONDS);
+	cleanup_error struct error e = {0};
+	int before = count_of(*state, "good"), heads = count_of(*state, "heads");
+	bool sent = false;
+
+	etcd_warm(session.etcd);
+	etcd_warm(session.etcd); /* is there already */
+	/* Each of these questions is one more. */
+	for (int asks = 1; count_of(*state, "heads") <= heads + asks; asks++)
+		http_progress(session.http);
+	assert_int_equal(count_of(*state, "good"), before);
+	assert_int_equal(call(&session, &sent, &e), 0);
+	assert_true(sent);
+	assert_int_equal(count_of(*state, "good"), before + 1);
+	assert_int_equal(call(&session, NULL, &e), 0);
+	assert_int_equal(count_of(*state, "good"), before + 2);
+	/* Never used. */
+	etcd_warm(session.etcd);
+}
+
+static void loses_nothing_by_a_connection_that_came_to_nothing(void **state)
+{
+	static const char *const bad[] = {"nobody", "silent", "reset", "garbage", "hasty"};
+
+	for (size_t i = 0; i < ARRAY_SIZE(bad); i++) {
+		for (int round = 0; round < 3; round++) {
+			cleanup_session struct session session =
+				session_begin(*state, (const char *[]){bad[i], "good", NULL}, NULL, 2 * SECONDS);
+			cleanup_error struct error e = {0};
+
+			forget(*state);
+			etcd_warm(session.etcd);
+			http_progress(session.http);
+			if (call(&session, NULL, &e) < 0)
+				fail_msg("%s: %s", bad[i], e.message);
+		}
+	}
+}
+
+static void opens_no_connection_with_a_token_that_is_too_old(void **state)
+{
+	forget(*state);
+	for (int i = 0; i < 3; i++) {
+		cleanup_session struct session session =
+			session_begin(*state, (const char *[]){"users", NULL}, "secret", 5 * SECONDS);
+		cleanup_error struct error e = {0};
+
+		etcd_warm(session.etcd);
+		if (call(&session, NULL, &e) < 0)
+			fail_msg("%s", e.message);
+	}
+}
+
 static void asks_the_one_that_answered_last_first(void **state)
 {
 	int before = 0;
@@ -292,6 +348,8 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(asks_the_next_member),
+		cmocka_unit_test(opens_a_connection_before_it_knows_what_to_say),
+		cmocka_unit_test(loses_nothing_by_a_connection_that_came_to_nothing),
 		cmocka_unit_test(asks_the_one_that_answered_last_first),
 		cmocka_unit_test(asks_again_after_a_pause),
 		cmocka_unit_test(says_what_each_member_said),
@@ -301,6 +359,7 @@ int main(void)
 		cmocka_unit_test(gets_a_new_token_when_the_old_one_is_refused),
 		cmocka_unit_test(says_whose_password_is_wrong),
 		cmocka_unit_test(asks_without_a_token_where_there_are_no_users),
+		cmocka_unit_test(opens_no_connection_with_a_token_that_is_too_old),
 	};
 
 	return cmocka_run_group_tests(tests, servers_start, servers_end);

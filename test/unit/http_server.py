@@ -21,6 +21,27 @@ LOCK = threading.Lock()
 RELEASE = threading.Event()
 
 
+def read_chunks(conn, data):
+    """A body of which nobody said before how long it is."""
+    body = b""
+    while True:
+        while b"\r\n" not in data:
+            data += receive(conn)
+        size, data = data.split(b"\r\n", 1)
+        while len(data) < int(size, 16) + 2:
+            data += receive(conn)
+        body, data = body + data[:int(size, 16)], data[int(size, 16) + 2:]
+        if int(size, 16) == 0:
+            return body
+
+
+def receive(conn):
+    piece = conn.recv(65536)
+    if not piece:
+        raise ConnectionError
+    return piece
+
+
 def read_request(conn):
     """Method, path, headers, body; None at the end of the connection."""
     data = b""
@@ -35,6 +56,10 @@ def read_request(conn):
     head, body = data.split(b"\r\n\r\n", 1)
     first, *lines = head.decode().split("\r\n")
     headers = {line.split(":", 1)[0].lower(): line.split(":", 1)[1].strip() for line in lines}
+    with LOCK:
+        COUNTS["heads"] = COUNTS.get("heads", 0) + 1
+    if headers.get("transfer-encoding") == "chunked":
+        body = read_chunks(conn, body)
     while len(body) < int(headers.get("content-length", 0)):
         body += conn.recv(65536)
     method, path, _ = first.split(" ", 2)
@@ -73,7 +98,7 @@ def echo(conn, request, count):
         answer(conn, 302, "", "Location: /elsewhere\r\n")
     else:
         answer(conn, 200, json.dumps({"method": method, "path": path, "headers": headers, "body": body,
-                                      "port": conn.getpeername()[1]}))
+                                      "port": conn.getpeername()[1], "resumed": getattr(conn, "session_reused", None)}))
 
 
 def text(status, body):
@@ -83,6 +108,12 @@ def text(status, body):
 def silent(conn, name):
     while conn.recv(65536):
         pass
+
+
+def hasty(conn, name):
+    """Answers before it has the body, and ends the connection."""
+    conn.recv(65536)
+    answer(conn, 408, "too slow", "Connection: close\r\n")
 
 
 def half(conn, request, count):
@@ -166,6 +197,7 @@ def no_users(conn, request, count):
 SERVERS = {
     "echo": each(echo),
     "silent": silent,
+    "hasty": hasty,
     "half": each(half),
     "endless": each(endless),
     "announced": each(announced),
@@ -210,14 +242,40 @@ TLS = {
     "tls-1.1": context("server", newest=ssl.TLSVersion.TLSv1_1),
     "tls-expired": context("server-expired"),
     "tls-other": context("server-other"),
+    "tls-forgetful": None,
+    "tls-picky": context("server"),
 }
+
+
+def offers_session(hello):
+    """Whether the last extension of a ClientHello, where it has to be, is pre_shared_key."""
+    at = 43 + 1 + hello[43]
+    at += 2 + int.from_bytes(hello[at:at + 2], "big")
+    at += 1 + hello[at] + 2
+    kind = None
+    while at < len(hello):
+        kind = int.from_bytes(hello[at:at + 2], "big")
+        at += 4 + int.from_bytes(hello[at + 2:at + 4], "big")
+    return kind == 41
+
+
+def secure(name, conn):
+    if name == "tls-forgetful":  # it knows no session of an earlier connection
+        return context("server", mutual=True).wrap_socket(conn, server_side=True)
+    if name == "tls-picky" and offers_session(conn.recv(65536, socket.MSG_PEEK)):
+        with LOCK:
+            COUNTS[name] += 100
+        conn.recv(65536)
+        conn.sendall(b"\x15\x03\x03\x00\x02\x02\x33")  # the alert decrypt_error
+        raise ConnectionError
+    return TLS[name].wrap_socket(conn, server_side=True)
 
 
 def serve(name, conn):
     try:
         conn.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         if name in TLS:
-            conn = TLS[name].wrap_socket(conn, server_side=True)
+            conn = secure(name, conn)
             SERVERS["echo"](conn, name)
         else:
             SERVERS[name](conn, name)

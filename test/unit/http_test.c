@@ -1,97 +1,5 @@
 /* plugin/base/http: what a reply is, and what is said about each way in which there is none. */
-#include "plugin/base/json.h"
-#include "test/unit/http_kit.h"
-
-struct asked {
-	const char *server, *scheme, *host, *path, *method, *body;
-	const char *const *headers;
-	struct http_identity identity; /* files are names in certs */
-	int64_t connect_time, time;
-	size_t max_reply;
-};
-
-/* The file in the certificates' folder. NULL stays. */
-static const char *in_certs(const struct servers *servers, const char *name, char path[128])
-{
-	if (!name)
-		return NULL;
-	snprintf(path, 128, "%s/certs/%s", servers->folder, name);
-	return path;
-}
-
-static struct http_call *start(
-	struct http *http, const struct servers *servers, const struct asked *asked, struct http_identity *identity)
-{
-	cleanup_error struct error e = {0};
-	cleanup_free char *url = format_text("%s://%s:%d%s", asked->scheme ? asked->scheme : "http",
-		asked->host ? asked->host : "127.0.0.1", port_of(servers, asked->server),
-		asked->path ? asked->path : "/");
-	struct http_request request = {
-		.method = asked->method ? asked->method : "GET",
-		.url = url,
-		.headers = asked->headers,
-		.body = asked->body,
-		.max_reply = asked->max_reply ? asked->max_reply : 1 << 20,
-		.connect_time = asked->connect_time ? asked->connect_time : 10 * SECONDS,
-		.deadline = clock_now() + (asked->time ? asked->time : 10 * SECONDS),
-		.identity = identity,
-	};
-	struct http_call *call = NULL;
-
-	if (http_start(http, &request, &call, &e) < 0)
-		fail_msg("%s", e.message);
-	return call;
-}
-
-static struct http_reply ask_with(struct http *http, const struct servers *servers, const struct asked *asked)
-{
-	char paths[3][128];
-	struct http_identity identity = asked->identity;
-	struct http_reply reply = {0};
-
-	identity.ca_file = in_certs(servers, identity.ca_file, paths[0]);
-	identity.cert_file = in_certs(servers, identity.cert_file, paths[1]);
-	identity.key_file = in_certs(servers, identity.key_file, paths[2]);
-
-	cleanup_http_call struct http_call *call = start(http, servers, asked, &identity);
-
-	http_await(call, &reply);
-	if (reply.failure == HTTP_OK) {
-		assert_null(reply.reason);
-		assert_true(reply.sent);
-	} else {
-		assert_non_null(reply.reason);
-		assert_null(strchr(reply.reason, '\n'));
-	}
-	return reply;
-}
-
-static struct http *opened(void)
-{
-	struct error e = {0};
-	struct http *http = NULL;
-
-	assert_int_equal(http_open(&http, &e), 0);
-	return http;
-}
-
-static struct http_reply ask(const struct servers *servers, const struct asked *asked)
-{
-	cleanup_http struct http *http = opened();
-
-	return ask_with(http, servers, asked);
-}
-
-static cJSON *parse(const struct http_reply *reply)
-{
-	struct error e = {0};
-	cJSON *body = NULL;
-
-	assert_int_equal(reply->failure, HTTP_OK);
-	if (json_parse(reply->body, reply->length, "reply", &body, &e) < 0)
-		fail_msg("%s", e.message);
-	return body;
-}
+#include "test/unit/http_ask.h"
 
 static void sends_what_it_was_given(void **state)
 {
@@ -123,6 +31,81 @@ static void sends_a_large_body_at_once(void **state)
 	cleanup_json cJSON *body = parse(&reply);
 
 	assert_int_equal(strlen(json_text(body, "body")), 2 << 20);
+}
+
+/* How many requests the servers have had, of which they know at least the head. */
+static int heads(const struct servers *servers)
+{
+	cleanup_http_reply struct http_reply reply = ask(servers, &(struct asked){.server = "echo", .path = "/counts"});
+	cleanup_json cJSON *counts = parse(&reply);
+
+	return (int)json_get(counts, "heads")->valuedouble;
+}
+
+static void sends_a_head_whose_body_comes_later(void **state)
+{
+	static const struct asked cases[] = {
+		{.server = "echo", .method = "POST", .body_later = true},
+		{.server = "tls-mutual", .scheme = "https", .method = "POST", .body_later = true},
+		{.server = "tls-1.2", .scheme = "https", .method = "POST", .body_later = true},
+	};
+	cleanup_free char *large = allocate(1, (512 << 10) + 1);
+
+	memset(large, 'x', 512 << 10);
+	for (size_t i = 0; i < ARRAY_SIZE(cases) * 2; i++) {
+		const struct asked *asked = &cases[i / 2];
+		const char *body = i % 2 ? large : "{}";
+		struct http_identity identity = identity_of(*state);
+		cleanup_http struct http *http = opened();
+		int before = heads(*state);
+		cleanup_http_call struct http_call *call = start(http, *state, asked, &identity);
+		cleanup_http_reply struct http_reply reply = {0};
+
+		/* Each of these questions is one more. */
+		for (int asks = 1; heads(*state) <= before + asks; asks++)
+			http_progress(http);
+		http_send(call, body, clock_now() + 10 * SECONDS);
+		http_await(call, &reply);
+		assert_true(reply.sent);
+
+		cleanup_json cJSON *said = parse(&reply);
+
+		assert_string_equal(json_text(said, "body"), body);
+		assert_string_equal(json_text(json_get(said, "headers"), "content-type"), "application/json");
+	}
+}
+
+static void has_not_sent_what_had_no_body_yet(void **state)
+{
+	static const struct {
+		const char *server;
+		enum http_failure failure;
+	} cases[] = {{"nobody", HTTP_REFUSED}, {"silent", HTTP_TIMEOUT}};
+
+	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+		cleanup_http struct http *http = opened();
+		struct asked asked = {
+			.server = cases[i].server, .method = "POST", .body_later = true, .time = SECONDS / 5};
+		cleanup_http_call struct http_call *call = start(http, *state, &asked, NULL);
+		cleanup_http_reply struct http_reply reply = {0};
+
+		http_await(call, &reply);
+		assert_int_equal(reply.failure, cases[i].failure);
+		assert_false(reply.sent);
+	}
+}
+
+static void has_a_deadline_of_its_own_for_the_body(void **state)
+{
+	cleanup_http struct http *http = opened();
+	struct asked asked = {.server = "silent", .method = "POST", .body_later = true, .time = 60 * SECONDS};
+	cleanup_http_call struct http_call *call = start(http, *state, &asked, NULL);
+	cleanup_http_reply struct http_reply reply = {0};
+
+	http_send(call, "{}", clock_now() + SECONDS / 5);
+	http_await(call, &reply);
+	assert_int_equal(reply.failure, HTTP_TIMEOUT);
+	assert_true(reply.sent);
 }
 
 static void gives_status_date_and_retry_after(void **state)
@@ -184,16 +167,6 @@ static void has_several_calls_under_way(void **state)
 	http_await(silent, &second);
 	assert_int_equal(first.status, 200);
 	assert_int_equal(second.failure, HTTP_TIMEOUT);
-}
-
-static void assert_fails(const struct servers *servers, const struct asked *asked, enum http_failure failure, bool sent,
-	const char *reason)
-{
-	cleanup_http_reply struct http_reply reply = ask(servers, asked);
-
-	if (reply.failure != failure || reply.sent != sent || !strstr(reply.reason ? reply.reason : "", reason))
-		fail_msg("%s: failure %d, not %d; sent %d; %s", asked->server, (int)reply.failure, (int)failure,
-			reply.sent, reply.reason ? reply.reason : "no reason");
 }
 
 static void tells_what_was_sent_to_whom(void **state)
@@ -267,143 +240,14 @@ static void refuses_urls_that_are_none(void **state)
 	}
 }
 
-/* --- TLS --- */
-
-#define CA .ca_file = "ca.pem"
-#define CLIENT .cert_file = "client.pem", .key_file = "client-key.pem"
-
-static void takes_certificates_as_files(void **state)
-{
-	const struct servers *servers = *state;
-	cleanup_http struct http *http = opened();
-
-	shell("cd %s/certs && cat client-rsa.pem client-rsa-key.pem >both.pem", servers->folder);
-
-	struct asked asked[] = {
-		{.server = "tls", .identity = {CA}},
-		{.server = "tls-mutual", .identity = {CA, CLIENT}},
-		{.server = "tls-1.2", .identity = {CA, CLIENT}},
-		{.server = "tls-mutual", .identity = {CA, .cert_file = "both.pem", .key_file = "both.pem"}},
-		{.server = "tls-mutual", .identity = {CA, .cert_file = "both.pem"}},
-		{.server = "tls-other", .identity = {.ca_file = "other-ca.pem"}},
-	};
-
-	for (size_t i = 0; i < ARRAY_SIZE(asked); i++) {
-		asked[i].scheme = "https";
-
-		cleanup_http_reply struct http_reply reply = ask_with(http, servers, &asked[i]);
-
-		if (reply.failure != HTTP_OK)
-			fail_msg("%zu: %s", i, reply.reason);
-	}
-}
-
-/* The text of a file in the certificates' folder. */
-static char *slurp(const struct servers *servers, const char *name)
-{
-	char path[128];
-	cleanup_file FILE *f = fopen(in_certs(servers, name, path), "re");
-	char *text = allocate(1, 1 << 16);
-
-	assert_non_null(f);
-	assert_true(fread(text, 1, (1 << 16) - 1, f) > 0);
-	return text;
-}
-
-static void takes_certificates_as_text(void **state)
-{
-	cleanup_free char *ca = slurp(*state, "ca.pem"), *cert = slurp(*state, "client.pem");
-	cleanup_free char *key = slurp(*state, "client-key.pem");
-	cleanup_http_reply struct http_reply reply =
-		ask(*state, &(struct asked){.server = "tls-mutual",
-				    .scheme = "https",
-				    .identity = {.ca_pem = ca, .cert_pem = cert, .key_pem = key}});
-
-	assert_int_equal(reply.failure, HTTP_OK);
-}
-
-static void connects_under_another_name(void **state)
-{
-	struct asked asked = {.server = "tls", .scheme = "https", .host = "127.0.0.2", .identity = {CA}};
-
-	assert_fails(*state, &asked, HTTP_PEER, false, "subject name");
-	asked.identity.server_name = "kubernetes.default";
-
-	cleanup_http_reply struct http_reply reply = ask(*state, &asked);
-
-	assert_int_equal(reply.failure, HTTP_OK);
-	asked.identity.server_name = "somebody-else";
-	assert_fails(*state, &asked, HTTP_PEER, false, "subject name");
-}
-
-static void trusts_nobody_but_the_given_ca(void **state)
-{
-	struct servers *servers = *state;
-
-	assert_fails(servers, &(struct asked){.server = "tls-other", .scheme = "https", .identity = {CA}}, HTTP_PEER,
-		false, "certificate");
-	assert_fails(servers, &(struct asked){.server = "tls-expired", .scheme = "https", .identity = {CA}}, HTTP_PEER,
-		false, "expired");
-	assert_fails(servers, &(struct asked){.server = "tls", .scheme = "https"}, HTTP_PEER, false, "certificate");
-	assert_fails(servers, &(struct asked){.server = "tls-1.1", .scheme = "https", .identity = {CA}}, HTTP_LOST,
-		false, "127.0.0.1");
-	assert_fails(servers, &(struct asked){.server = "echo", .scheme = "https", .identity = {CA}}, HTTP_GARBAGE,
-		false, "not TLS");
-}
-
-static void says_when_its_own_certificate_is_refused(void **state)
-{
-	static const char *const servers[] = {"tls-mutual", "tls-1.2"};
-
-	for (size_t i = 0; i < ARRAY_SIZE(servers); i++) {
-		struct asked asked = {.server = servers[i], .scheme = "https", .identity = {CA}};
-
-		assert_fails(*state, &asked, HTTP_REJECTED, false, "127.0.0.1:");
-		asked.identity.cert_file = "client-other.pem";
-		asked.identity.key_file = "client-other-key.pem";
-		assert_fails(*state, &asked, HTTP_REJECTED, false, "alert");
-		asked.identity.cert_file = "client-expired.pem";
-		asked.identity.key_file = "client-expired-key.pem";
-		assert_fails(*state, &asked, HTTP_REJECTED, false, "certificate");
-	}
-}
-
-static void names_the_file_of_its_own_that_cannot_be_used(void **state)
-{
-	static const struct {
-		struct http_identity identity;
-		enum http_own own;
-		const char *reason;
-	} cases[] = {
-		{{.ca_file = "missing.pem"}, HTTP_OWN_CA, "missing.pem: No such file"},
-		{{.ca_file = "client-key.pem"}, HTTP_OWN_CA, "no PEM CA certificate in"},
-		{{.ca_pem = "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n"}, HTTP_OWN_CA,
-			"CA certificates"},
-		{{CA, .cert_file = "missing.pem", .key_file = "client-key.pem"}, HTTP_OWN_CERT, "missing.pem"},
-		{{CA, .cert_file = "client-key.pem", .key_file = "client-key.pem"}, HTTP_OWN_CERT,
-			"no PEM certificate"},
-		{{CA, .cert_file = "client.pem", .key_file = "client.pem"}, HTTP_OWN_KEY, "no PEM private key in"},
-		{{CA, .cert_file = "client.pem", .key_file = "server-key.pem"}, HTTP_OWN_KEY, "server-key.pem"},
-		{{CA, .cert_file = "client-encrypted.pem", .key_file = "client-encrypted-key.pem"}, HTTP_OWN_KEY,
-			"client-encrypted-key.pem is encrypted"},
-		{{CA, .cert_file = "client.pem", .key_file = "."}, HTTP_OWN_KEY, "cannot"},
-	};
-
-	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
-		struct asked asked = {.server = "tls-mutual", .scheme = "https", .identity = cases[i].identity};
-		cleanup_http_reply struct http_reply reply = ask(*state, &asked);
-
-		if (reply.failure != HTTP_OWN || reply.own != cases[i].own || !strstr(reply.reason, cases[i].reason))
-			fail_msg("%zu: failure %d, own %d: %s", i, (int)reply.failure, (int)reply.own, reply.reason);
-		assert_false(reply.sent);
-	}
-}
-
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(sends_what_it_was_given),
 		cmocka_unit_test(sends_a_large_body_at_once),
+		cmocka_unit_test(sends_a_head_whose_body_comes_later),
+		cmocka_unit_test(has_not_sent_what_had_no_body_yet),
+		cmocka_unit_test(has_a_deadline_of_its_own_for_the_body),
 		cmocka_unit_test(gives_status_date_and_retry_after),
 		cmocka_unit_test(does_not_follow_redirects),
 		cmocka_unit_test(ignores_proxies_of_the_environment),
@@ -414,12 +258,6 @@ int main(void)
 		cmocka_unit_test(sends_nothing_where_no_connection_stands),
 		cmocka_unit_test(keeps_what_came_before_a_failure),
 		cmocka_unit_test(refuses_urls_that_are_none),
-		cmocka_unit_test(takes_certificates_as_files),
-		cmocka_unit_test(takes_certificates_as_text),
-		cmocka_unit_test(connects_under_another_name),
-		cmocka_unit_test(trusts_nobody_but_the_given_ca),
-		cmocka_unit_test(says_when_its_own_certificate_is_refused),
-		cmocka_unit_test(names_the_file_of_its_own_that_cannot_be_used),
 	};
 
 	return cmocka_run_group_tests(tests, servers_start, servers_end);
