@@ -183,7 +183,7 @@ static int start_post(
 	return http_start(etcd->http, &request, ret, e);
 }
 
-void etcd_warm(struct etcd *etcd)
+void etcd_warm(struct etcd *etcd, bool await)
 {
 	cleanup_error struct error ignored = {0};
 
@@ -196,7 +196,8 @@ void etcd_warm(struct etcd *etcd)
 		return;
 	etcd->warm_url = etcd->members[0].url;
 	etcd->round = 0;
-	start_post(etcd, 0, TXN, NULL, &etcd->warm, &ignored);
+	if (start_post(etcd, 0, TXN, NULL, &etcd->warm, &ignored) == 0 && await)
+		http_stand(etcd->warm);
 }
 
 /* True: *ret is what came of a transaction for which the connection had been opened before. */

@@ -54,9 +54,9 @@ DEFINE_CLEANUP(struct etcd, etcd_free)
  * Opens the connection to the member that is asked first, with TLS and the head of the transaction (/v3/kv/txn) that is
  * expected next: its body follows by etcd_call, without another round trip. For who knows that there will be one before
  * he knows what is in it. Goes on inside of all that awaits or lets progress the same struct http; what goes wrong is
- * found out by etcd_call. No second time before that.
+ * found out by etcd_call. No second time before that. await: comes back when the connection stands, or cannot.
  */
-void etcd_warm(struct etcd *etcd);
+void etcd_warm(struct etcd *etcd, bool await);
 
 /**
  * POSTs body to method ("/v3/kv/txn", "/v3/kv/range"). A member that is away, has no leader or answers too late gives

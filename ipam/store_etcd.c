@@ -72,7 +72,7 @@ void store_etcd_set_node(struct store *store, const char *node)
 	self->node = copy_text(node);
 }
 
-void store_etcd_warm(struct store *store)
+void store_etcd_warm(struct store *store, bool await)
 {
-	etcd_warm(etcd_store_of(store)->etcd);
+	etcd_warm(etcd_store_of(store)->etcd, await);
 }

@@ -31,7 +31,7 @@ void store_etcd_set_deadline(struct store *store, int64_t deadline);
 void store_etcd_set_node(struct store *store, const char *node);
 
 /** For who knows that a claim or release will follow: its connection is opened now (etcd_warm). */
-void store_etcd_warm(struct store *store);
+void store_etcd_warm(struct store *store, bool await);
 
 /**
  * Gives a dynamic claim back to kube-ipam: used/<ip> becomes the raw container ID if it is still entry's value, the

@@ -100,6 +100,15 @@ static int link_and_ask_wire(void *arg, const struct ip_addr *addrs, size_t coun
 	return ask_wire(wire, addrs, count, e);
 }
 
+static void warm_macvlan(struct attachment *a, struct run *run, bool await)
+{
+	cleanup_etcd_config struct etcd_config *etcd = NULL;
+	cleanup_error struct error ignored = {0};
+
+	if (addressing_is_own(a->conf) && addressing_read_etcd(a->conf, a->path, &etcd, &ignored) == 0)
+		lease_warm(run, etcd, await);
+}
+
 /* The claim comes before the link: it is what fails most often, and a link costs 15 ms to delete. */
 static int start_lease(struct attachment *a, struct run *run, struct error *e)
 {
@@ -406,6 +415,7 @@ const struct attachment_ops attach_macvlan = {
 	.offer = macvlan_offer,
 	.inspect = macvlan_inspect,
 	.prepare = macvlan_prepare,
+	.warm = warm_macvlan,
 	.start = start_macvlan,
 	.finish = finish_macvlan,
 	.in_process = true,

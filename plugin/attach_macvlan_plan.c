@@ -176,8 +176,6 @@ int macvlan_inspect(struct attachment *a, struct run *run, struct error *e)
 		link_random_mac(a->made.mac);
 	if (p->addressing.kind == ADDRESSING_EXEC && call_find(p->addressing.type, run->path, &plugin, e) < 0)
 		return error_wrap(e, "%s.type", p->addressing.path);
-	if (p->addressing.kind == ADDRESSING_LEASE)
-		lease_warm(run, p->addressing.config->etcd);
 	return 0;
 }
 

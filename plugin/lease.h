@@ -51,10 +51,10 @@ int lease_store(struct run *run, const struct etcd_config *etcd, struct store **
 
 /**
  * For who knows that a claim or release will follow: the connection to its cluster (NULL: nothing is done) is opened
- * now, and goes on whenever something is awaited by run->http (http_progress for who awaits something else). Errors
- * are found out by what follows.
+ * now, and goes on whenever something is awaited by run->http. await: comes back when it stands, or cannot. Errors are
+ * found out by what follows.
  */
-void lease_warm(struct run *run, const struct etcd_config *etcd);
+void lease_warm(struct run *run, const struct etcd_config *etcd, bool await);
 
 /** Opens run->store for looking only: changes nothing, and a store that is not there is an empty one. */
 int lease_open_store_readonly(struct run *run, struct error *e);

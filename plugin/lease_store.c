@@ -200,13 +200,13 @@ int lease_store(struct run *run, const struct etcd_config *etcd, struct store **
 	return 0;
 }
 
-void lease_warm(struct run *run, const struct etcd_config *etcd)
+void lease_warm(struct run *run, const struct etcd_config *etcd, bool await)
 {
 	cleanup_error struct error ignored = {0};
 	struct store *store;
 
 	if (etcd && find_remote(run, etcd, &store, &ignored) == 0)
-		store_etcd_warm(store);
+		store_etcd_warm(store, await);
 }
 
 bool lease_holder_is_gone(const struct store_entry *entry, const struct run *run)

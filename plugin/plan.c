@@ -242,6 +242,16 @@ int plan_begin(struct plan *plan, struct run *run, struct error *e)
 	return a->ops->start(a, run, e);
 }
 
+void plan_warm(struct plan *plan, struct run *run)
+{
+	for (size_t i = 0; i < plan->count; i++) {
+		struct attachment *a = plan->attachments[i];
+
+		if (a->ops->warm)
+			a->ops->warm(a, run, false);
+	}
+}
+
 int plan_make(struct plan *plan, struct run *run, struct error *e)
 {
 	for (size_t i = 1; i < plan->count; i++) {
@@ -313,6 +323,17 @@ static void start_program(struct plan *plan, size_t below, struct run *run, bool
 	}
 }
 
+/* The programs are at work meanwhile. */
+static void warm_releases(struct plan *plan, struct run *run)
+{
+	for (size_t i = 0; i < plan->count; i++) {
+		struct attachment *a = plan->attachments[i];
+
+		if (a->ops->warm && a->made.lease != MADE_NOTHING)
+			a->ops->warm(a, run, true);
+	}
+}
+
 static void find_links(struct plan *plan, struct run *run, bool *failed, struct error *e)
 {
 	for (size_t i = plan->count; i-- > 0;) {
@@ -362,6 +383,7 @@ int plan_unmake(struct plan *plan, struct run *run, bool *done, struct error *e)
 	cleanup_free bool *failed = allocate(plan->count, sizeof(*failed));
 
 	start_program(plan, plan->count, run, failed, e);
+	warm_releases(plan, run);
 	finish_kind(plan, false, run, failed, e);
 	trace_step("programs ended");
 	find_links(plan, run, failed, e);

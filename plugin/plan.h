@@ -45,6 +45,9 @@ int plan_begin(struct plan *plan, struct run *run, struct error *e);
  * nothing is undone. */
 int plan_make(struct plan *plan, struct run *run, struct error *e);
 
+/** Lets the connections be opened that the claims of plan_make will need. */
+void plan_warm(struct plan *plan, struct run *run);
+
 /** Awaits what an ADD that failed has under way, so that its undoing meets nothing half done. */
 void plan_settle(struct plan *plan);
 

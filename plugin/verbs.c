@@ -116,10 +116,14 @@ static int find_pod(
 /* From here on the record can say what will be claimed. */
 static int learn_pod(struct pod *pod, struct plan *plan, struct run *run, struct error *e)
 {
-	if (pod->source == POD_API && (pod_ask(pod, run, e) < 0 || pod_await(pod, run, e) < 0 ||
-					      pod_check_networks(pod, run->config, e) < 0 ||
-					      plan_place(plan, run->request, run->config, pod->annotations, e) < 0))
-		return e->err;
+	if (pod->source == POD_API) {
+		if (pod_ask(pod, run, e) < 0)
+			return e->err;
+		plan_warm(plan, run);
+		if (pod_await(pod, run, e) < 0 || pod_check_networks(pod, run->config, e) < 0 ||
+			plan_place(plan, run->request, run->config, pod->annotations, e) < 0)
+			return e->err;
+	}
 	/* Only now is the node's name known, under which the stores keep what is claimed. */
 	if (plan_claims(plan) && import_once(run, e) < 0)
 		return e->err;

@@ -44,7 +44,7 @@ static int place_wanted(const struct request *request, struct ipam_run *ipam, st
 
 	if (pod_find(&pod, request, &ipam->config, e) < 0 || pod_ask(&pod, &ipam->run, e) < 0)
 		return e->err;
-	lease_warm(&ipam->run, ipam->addressing.config->etcd);
+	lease_warm(&ipam->run, ipam->addressing.config->etcd, false);
 	if (pod_await(&pod, &ipam->run, e) < 0 ||
 		annotations_read(request, &ipam->config, pod.annotations, &annotations, e) < 0)
 		return e->err;

@@ -102,8 +102,10 @@ static size_t give_body(char *bytes, size_t size, size_t count, void *arg)
 {
 	struct http_call *call = arg;
 
-	if (!call->body)
+	if (!call->body) {
+		call->stands = true;
 		return CURL_READFUNC_PAUSE;
+	}
 
 	size_t left = strlen(call->body) - call->body_sent;
 	size_t length = left < size * count ? left : size * count;
@@ -342,13 +344,24 @@ void http_send(struct http_call *call, const char *body, int64_t deadline)
 	curl_easy_pause(call->easy, CURLPAUSE_CONT);
 }
 
-void http_await(struct http_call *call, struct http_reply *ret)
+/* Until it has ended or, where that is enough, its connection stands. */
+static void advance(struct http_call *call, bool until_it_stands)
 {
-	while (!call->done) {
+	while (!call->done && !(until_it_stands && call->stands)) {
 		http_progress(call->http);
-		if (!call->done)
+		if (!call->done && !(until_it_stands && call->stands))
 			curl_multi_poll(call->http->multi, NULL, 0, clock_left(call->deadline) + 1, NULL);
 	}
+}
+
+void http_stand(struct http_call *call)
+{
+	advance(call, true);
+}
+
+void http_await(struct http_call *call, struct http_reply *ret)
+{
+	advance(call, false);
 	*ret = call->reply;
 	call->reply = (struct http_reply){0};
 }

@@ -83,10 +83,12 @@ struct http_call;
 int http_start(struct http *http, const struct http_request *request, struct http_call **ret, struct error *e);
 
 /**
- * Gives the body of a call that was started without it (body_later), and its deadline from now on. Such a call opens
- * its connection and sends its head at once, so that all of that is behind us when the body is known; a server cannot
- * carry out anything before. The body is copied.
+ * A call that was started without its body (body_later) opens its connection and sends its head at once, so that all of
+ * that is behind us when the body is known; a server cannot carry out anything before. Awaits that, or its end.
  */
+void http_stand(struct http_call *call);
+
+/** Gives it its body, which is copied, and its deadline from now on. */
 void http_send(struct http_call *call, const char *body, int64_t deadline);
 
 /** Lets all calls go on as far as they can, without waiting: for who has other things to do between start and await. */

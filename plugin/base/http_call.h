@@ -24,6 +24,7 @@ struct http_call {
 	size_t size; /* of the memory at reply.body */
 	int64_t began, deadline;
 	bool done;
+	bool stands; /* of body_later: the connection does, and the head of the request is sent */
 	bool asked_to_wait; /* there is a Retry-After */
 	const char *broken; /* why we ended the transfer ourselves */
 	enum http_failure broken_as;

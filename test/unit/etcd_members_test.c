@@ -131,8 +131,8 @@ static void opens_a_connection_before_it_knows_what_to_say(void **state)
 	int before = count_of(*state, "good"), heads = count_of(*state, "heads");
 	bool sent = false;
 
-	etcd_warm(session.etcd);
-	etcd_warm(session.etcd); /* is there already */
+	etcd_warm(session.etcd, false);
+	etcd_warm(session.etcd, false); /* is there already */
 	/* Each of these questions is one more. */
 	for (int asks = 1; count_of(*state, "heads") <= heads + asks; asks++)
 		http_progress(session.http);
@@ -143,7 +143,7 @@ static void opens_a_connection_before_it_knows_what_to_say(void **state)
 	assert_int_equal(call(&session, NULL, &e), 0);
 	assert_int_equal(count_of(*state, "good"), before + 2);
 	/* Never used. */
-	etcd_warm(session.etcd);
+	etcd_warm(session.etcd, false);
 }
 
 static void loses_nothing_by_a_connection_that_came_to_nothing(void **state)
@@ -157,7 +157,7 @@ static void loses_nothing_by_a_connection_that_came_to_nothing(void **state)
 			cleanup_error struct error e = {0};
 
 			forget(*state);
-			etcd_warm(session.etcd);
+			etcd_warm(session.etcd, false);
 			http_progress(session.http);
 			if (call(&session, NULL, &e) < 0)
 				fail_msg("%s: %s", bad[i], e.message);
@@ -173,7 +173,7 @@ static void opens_no_connection_with_a_token_that_is_too_old(void **state)
 			session_begin(*state, (const char *[]){"users", NULL}, "secret", 5 * SECONDS);
 		cleanup_error struct error e = {0};
 
-		etcd_warm(session.etcd);
+		etcd_warm(session.etcd, false);
 		if (call(&session, NULL, &e) < 0)
 			fail_msg("%s", e.message);
 	}
