@@ -11,6 +11,9 @@
 /* All header lines of one answer; servers that we ask send less than 1 KiB. */
 #define HEADERS_MAX ((size_t)64 << 10)
 
+/* Milliseconds; less than any connection is waited for. */
+#define NAME_SERVER_TIME "700"
+
 DEFINE_CLEANUP(CURLU, curl_url_cleanup)
 #define cleanup_url CLEANUP(curl_url_cleanup_cleanup)
 
@@ -166,7 +169,6 @@ static void set_security(CURL *easy)
 	curl_easy_setopt(easy, CURLOPT_SSL_VERIFYPEER, 1L);
 	curl_easy_setopt(easy, CURLOPT_SSL_VERIFYHOST, 2L);
 	curl_easy_setopt(easy, CURLOPT_SSLVERSION, (long)CURL_SSLVERSION_TLSv1_2);
-	curl_easy_setopt(easy, CURLOPT_KEYPASSWD, ""); /* never a prompt */
 	curl_easy_setopt(easy, CURLOPT_PROXY, "");
 	curl_easy_setopt(easy, CURLOPT_NOPROXY, "*");
 	curl_easy_setopt(easy, CURLOPT_NETRC, (long)CURL_NETRC_IGNORED);
@@ -303,6 +305,25 @@ void http_progress(struct http *http)
 	}
 }
 
+/*
+ * c-ares waits 5 seconds for a name server before it asks the next one: by then a try is over. It looks for something
+ * else where a handle is made, and only there; it has no threads that the variable could disturb, and no program that
+ * we start sees it.
+ */
+static CURL *new_handle(void)
+{
+	const bool patient = curl_version_info(CURLVERSION_NOW)->ares && !getenv("RES_OPTIONS");
+
+	if (patient)
+		setenv("RES_OPTIONS", "retrans:" NAME_SERVER_TIME, 1);
+
+	CURL *easy = curl_easy_init();
+
+	if (patient)
+		unsetenv("RES_OPTIONS");
+	return easy;
+}
+
 int http_start(struct http *http, const struct http_request *request, struct http_call **ret, struct error *e)
 {
 	cleanup_http_call struct http_call *call = allocate(1, sizeof(*call));
@@ -312,7 +333,7 @@ int http_start(struct http *http, const struct http_request *request, struct htt
 	call->reply.retry_after = -1;
 	call->max_reply = request->max_reply;
 	call->began = clock_now();
-	call->easy = curl_easy_init();
+	call->easy = new_handle();
 	if (!call->easy)
 		return error_set(e, -ENOMEM, ERROR_INTERNAL, "libcurl gives no handle");
 

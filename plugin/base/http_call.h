@@ -28,10 +28,8 @@ struct http_call {
 	bool asked_to_wait; /* there is a Retry-After */
 	const char *broken; /* why we ended the transfer ourselves */
 	enum http_failure broken_as;
-	bool again;               /* it is under way for the second time: see http_wants_again */
-	struct http_tls *tls;     /* of the connection that this call has opened; NULL: none */
-	unsigned char secret[32]; /* what a session is bound to */
-	bool bound;               /* there is a secret */
+	bool again;           /* it is under way for the second time: see http_wants_again */
+	struct http_tls *tls; /* of the connection that this call opens, if it opens one; NULL: no TLS */
 	char said[CURL_ERROR_SIZE];
 	struct http_identity names; /* for texts: only its files are used */
 	struct http_reply reply;

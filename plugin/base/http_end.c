@@ -97,6 +97,8 @@ static enum http_failure classify(const struct http_call *call, CURLcode code)
 {
 	const char *said = call->said;
 
+	if (http_tls_own(call->tls))
+		return HTTP_OWN;
 	if (find_rejection(call))
 		return HTTP_REJECTED;
 	/* Only what is asked for counts: other codes are a connection that was lost in some way. */
@@ -111,9 +113,7 @@ static enum http_failure classify(const struct http_call *call, CURLcode code)
 	case CURLE_SSL_INVALIDCERTSTATUS:
 	case CURLE_SSL_ISSUER_ERROR:
 		return HTTP_PEER;
-	case CURLE_SSL_CERTPROBLEM:
 	case CURLE_SSL_CACERT_BADFILE:
-	case CURLE_SSL_CIPHER:
 		return HTTP_OWN;
 	case CURLE_FILESIZE_EXCEEDED:
 		return HTTP_TOO_LARGE;
@@ -148,26 +148,25 @@ static bool was_sent(const struct http_call *call, CURLcode code, enum http_fail
 	return bytes > 0 || began > 0;
 }
 
-static void set_own_reason(struct http_call *call, CURLcode code)
+static void set_own_reason(struct http_call *call)
 {
+	static const char *const reasons[] = {
+		[HTTP_OWN_CA] = "there is no CA certificate in it",
+		[HTTP_OWN_CERT] = "it is no PEM certificate, or too weak",
+		[HTTP_OWN_KEY] = "it is no PEM key, or does not belong to the certificate",
+	};
+	static const char *const kinds[] = {
+		[HTTP_OWN_CA] = "CA certificates", [HTTP_OWN_CERT] = "certificate", [HTTP_OWN_KEY] = "key"};
 	const struct http_identity *names = &call->names;
-	cleanup_free char *text = NULL;
-	bool key = strstr(call->said, "rivate key") != NULL;
+	/* The rest has been loaded by us: libcurl loads nothing but the system's list. */
+	enum http_own own = http_tls_own(call->tls) ? http_tls_own(call->tls) : HTTP_OWN_CA;
+	const char *file = own == HTTP_OWN_CA                       ? names->ca_file
+			   : own == HTTP_OWN_KEY && names->key_file ? names->key_file
+								    : names->cert_file;
+	cleanup_free char *text = format_text(
+		"our own %s%s%s cannot be used: %s", kinds[own], file ? " in " : "", file ? file : "", reasons[own]);
 
-	if (code == CURLE_SSL_CACERT_BADFILE) {
-		text = format_text("the CA certificates%s%s cannot be used", names->ca_file ? " in " : "",
-			names->ca_file ? names->ca_file : "");
-		http_end_own(call, HTTP_OWN_CA, text);
-		return;
-	}
-
-	const char *file = key && names->key_file ? names->key_file : names->cert_file;
-
-	text = format_text("our own %s%s%s cannot be used: %s", key ? "key" : "certificate", file ? " in " : "",
-		file ? file : "",
-		key ? "it is no PEM key, or does not belong to the certificate"
-		    : "it is no PEM certificate, or too weak");
-	http_end_own(call, key ? HTTP_OWN_KEY : HTTP_OWN_CERT, text);
+	http_end_own(call, own, text);
 }
 
 static const char *failure_text(const struct http_call *call, CURLcode code, enum http_failure failure, bool sent)
@@ -236,7 +235,7 @@ void http_end(struct http_call *call, CURLcode code)
 
 		http_end_as(call, failure, text);
 	} else if (failure == HTTP_OWN) {
-		set_own_reason(call, code);
+		set_own_reason(call);
 	} else {
 		http_end_as(call, failure, failure_text(call, code, failure, call->reply.sent));
 	}

@@ -42,14 +42,6 @@ static bool load_pem(struct http_call *call, enum http_own own, const char *pem,
 	return true;
 }
 
-static void set_blob(CURL *easy, CURLoption option, char *text)
-{
-	struct curl_blob blob = {.data = text, .len = strlen(text), .flags = CURL_BLOB_COPY};
-
-	if (curl_easy_setopt(easy, option, &blob) != CURLE_OK)
-		abort();
-}
-
 /* The system's, whichever distribution it is, and whichever one libcurl was built for. */
 static bool set_system_ca(struct http_call *call)
 {
@@ -73,7 +65,7 @@ static bool is_https(const char *url)
 	return strncasecmp(url, "https:", strlen("https:")) == 0;
 }
 
-/* Files are read here, not by libcurl: it would name none of them, and ask the terminal for a pass phrase. */
+/* Files are read here, not by libcurl: it would name none of them. What is in them is used when it is needed. */
 bool http_set_identity(struct http_call *call, const char *url, const struct http_identity *identity)
 {
 	static const struct http_identity nobody = {0};
@@ -92,15 +84,11 @@ bool http_set_identity(struct http_call *call, const char *url, const struct htt
 			    own_key ? identity->key_file : identity->cert_file, &key))
 		return false;
 	if (ca) {
-		set_blob(call->easy, CURLOPT_CAINFO_BLOB, ca);
 		/* Else the system's CAs would be good, too. */
+		curl_easy_setopt(call->easy, CURLOPT_CAINFO, NULL);
 		curl_easy_setopt(call->easy, CURLOPT_CAPATH, NULL);
 	} else if (is_https(url) && !set_system_ca(call)) {
 		return false;
-	}
-	if (cert) {
-		set_blob(call->easy, CURLOPT_SSLCERT_BLOB, cert);
-		set_blob(call->easy, CURLOPT_SSLKEY_BLOB, key);
 	}
 	call->names = *identity;
 	if (is_https(url))

@@ -83,6 +83,23 @@ static void trusts_nobody_but_the_given_ca(void **state)
 		false, "not TLS");
 }
 
+static void lends_no_connection_to_somebody_else(void **state)
+{
+	struct http_identity ours = {CA, CLIENT}, other_ca = {.ca_file = "other-ca.pem", CLIENT};
+	const struct {
+		struct http_identity identity;
+		enum http_failure failure;
+	} cases[] = {{ours, HTTP_OK}, {{CA}, HTTP_REJECTED}, {ours, HTTP_OK}, {other_ca, HTTP_PEER}, {ours, HTTP_OK}};
+	cleanup_http struct http *http = opened();
+
+	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+		struct asked asked = {.server = "tls-mutual", .scheme = "https", .identity = cases[i].identity};
+		cleanup_http_reply struct http_reply reply = ask_with(http, *state, &asked);
+
+		assert_int_equal(reply.failure, cases[i].failure);
+	}
+}
+
 static void says_when_its_own_certificate_is_refused(void **state)
 {
 	static const char *const servers[] = {"tls-mutual", "tls-1.2"};
@@ -138,6 +155,7 @@ int main(void)
 		cmocka_unit_test(takes_certificates_as_text),
 		cmocka_unit_test(connects_under_another_name),
 		cmocka_unit_test(trusts_nobody_but_the_given_ca),
+		cmocka_unit_test(lends_no_connection_to_somebody_else),
 		cmocka_unit_test(says_when_its_own_certificate_is_refused),
 		cmocka_unit_test(names_the_file_of_its_own_that_cannot_be_used),
 	};
