@@ -25,7 +25,7 @@ struct http_tls {
 /* To take all of it apart at the end takes as long as a connection does, and nobody has anything of it. */
 void http_tls_begin(void)
 {
-	OPENSSL_init_crypto(OPENSSL_INIT_NO_ATEXIT, NULL);
+	OPENSSL_init_crypto(OPENSSL_INIT_NO_ATEXIT | OPENSSL_INIT_NO_ADD_ALL_CIPHERS, NULL);
 }
 
 /* --- what a connection is bound to --- */
