@@ -75,8 +75,8 @@ struct attachment_ops {
 	/** Fills what `made` must say of a claim before it is made; the addresses are placed. NULL: nothing. */
 	int (*prepare)(struct attachment *a, struct run *run, struct error *e);
 
-	/** Opens the connection that a claim or a release will need, while others are at work. await: comes back when it
-	 * stands, or cannot. NULL: needs none. */
+	/** Opens the connection that a claim or a release will need, while others are at work. await: comes back when
+	 * it stands, or cannot. NULL: needs none. */
 	void (*warm)(struct attachment *a, struct run *run, bool await);
 
 	/** Makes what does not depend on other attachments; may leave programs running for finish. */
