@@ -1,7 +1,12 @@
-"""The machine that is measured on: what it is, the servers on it, and who goes first."""
+#!/usr/bin/env python3
+"""The machine that is measured on: what it is, the servers on it, and who goes first.
+
+Usage: machine.py PROGRAM ARGUMENT ...       runs it inside of a node as the bench's own scripts run: ahead of everything else
+"""
 import gc
 import os
 import platform
+import sys
 
 SERVERS = ("etcd", "kube-apiserver")
 
@@ -65,3 +70,8 @@ def go_first(servers):
     gc.disable()
     for process in [str(os.getpid()), *servers.processes()]:
         prefer(process)
+
+
+if __name__ == "__main__":
+    go_first(Servers())
+    os.execvp(sys.argv[1], sys.argv[1:])

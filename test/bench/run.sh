@@ -152,7 +152,7 @@ part_full()
 herd()
 {
 	proof_conf "$2" >"$NODE_DIR/claims.json"
-	quietly proof_run herd.py --conf "$NODE_DIR/claims.json" --json "$NODE_DIR/claims-out" "${@:3}"
+	quietly measure machine.py python3 "$PROOF_FOLDER/herd.py" --conf "$NODE_DIR/claims.json" --json "$NODE_DIR/claims-out" "${@:3}" "$BENCH_MEMORY"
 	jq -n --arg name "$1" '{($name): input}' "$NODE_DIR/claims-out"
 }
 
