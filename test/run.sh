@@ -1,12 +1,13 @@
 #!/usr/bin/env bash
 # Runs all tests: the README's second command.
 #
-#   test/run.sh [--unit] [--integration [FILE.bats ...]] [--style]       default: all three
+#   test/run.sh [--unit] [--integration] [--release] [--style] [FILE.bats ...]       default: all of them
 #
 #   --unit           the cmocka tests, built with gcc, with clang, and with gcc's address and undefined behaviour sanitizers
 #   --integration    the bats files of test/integration with the real kernel, flannel, plugins, cnitool, etcd and API server, each in
-#                    nodes of its own, with the gcc build and with the sanitizers' build (those of a cluster with the latter, proofs
-#                    under load with the former); and the demos
+#                    nodes of its own, with the sanitizers' build, and with the gcc build what only a build with fault points can show
+#                    (and what never runs lamina); and the demos
+#   --release        the same files with the binary of deploy/release.sh, but for what needs fault points, which it does not have
 #   --style          clang-format, clang-tidy, shellcheck, the checks of test/style, the table of checks
 #
 # Installs missing Debian packages (as root) and builds into .cache/, which later runs use again. One line per stage, the whole
@@ -82,7 +83,9 @@ build_one()
 build_needed()
 {
 	case $1 in
-	gcc | asan) [[ -n $UNIT$INTEGRATION ]] ;;
+	# The witness of all bats files but the sanitizers' is of this build.
+	gcc) [[ -n $UNIT$INTEGRATION$RELEASE ]] ;;
+	asan) [[ -n $UNIT$INTEGRATION ]] ;;
 	clang) [[ -n $UNIT$STYLE ]] ;;
 	esac
 }
@@ -101,6 +104,11 @@ build_all()
 		check "build ${field[0]}" build_one "${field[@]}"
 		((FAILED > failed)) || BUILT+=("${field[0]}")
 	done
+	if [[ -n $RELEASE ]]; then
+		failed=$FAILED
+		check "build release" deploy/release.sh
+		((FAILED > failed)) || BUILT+=(release)
+	fi
 	exec {RUN_LOCK}>&-
 }
 
@@ -109,6 +117,7 @@ unit_tests()
 {
 	local build dir counts
 	for build in "${BUILT[@]}"; do
+		[[ $build != release ]] || continue
 		dir=$RUN_CACHE/build-$build
 		node_up
 		rm -f "$dir/meson-logs/testlog.json"
@@ -124,12 +133,14 @@ unit_tests()
 	done
 }
 
-# One bats file with one build, its TAP to a file. A run of its own in the background.
+# bats_one BUILD TAGS FILE OUT: one bats file with one build, its TAP to a file. A run of its own in the background.
 bats_one()
 {
-	local build=$1 file=$2 out=$3 rc=0 start=$SECONDS
-	LAMINA=$RUN_CACHE/build-$build/lamina WITNESS=$RUN_CACHE/build-$build/test/witness/witness LAMINA_BUILD=$build \
-		TMPDIR=$RUN_TMP timeout -k 20 "$BATS_SECONDS" bats --formatter tap "$file" >"$out" 2>&1 || rc=$?
+	local build=$1 tags=$2 file=$3 out=$4 rc=0 start=$SECONDS
+	local dir=$RUN_CACHE/build-$build witness=$RUN_CACHE/build-$build
+	[[ $build != release ]] || dir=$RUN_CACHE/release witness=$RUN_CACHE/build-gcc
+	LAMINA=$dir/lamina WITNESS=$witness/test/witness/witness LAMINA_BUILD=$build TMPDIR=$RUN_TMP \
+		timeout -k 20 "$BATS_SECONDS" bats --formatter tap ${tags:+--filter-tags "$tags"} "$file" >"$out" 2>&1 || rc=$?
 	echo "$rc $((SECONDS - start))" >"$out.end"
 }
 
@@ -152,29 +163,35 @@ bats_count()
 	tally "$label" "$passed" "$failed" "$skipped" "$seconds"
 }
 
-# What a file asks for in its head: `# Builds: NAME ...` (without: all that have fault points), `# Alone` (it measures or loads the
-# machine: nothing runs beside it).
+# The builds that a file runs with, and after a colon which tests with that one (tags of bats; without: all). It may ask for others in
+# its head: `# Builds: NAME ...`. There `# Alone` says that it measures or loads the machine: nothing runs beside it.
 bats_builds()
 {
-	local asked
-	asked=$(sed -n 's/^# Builds: //p' "$1")
-	for build in "${BUILT[@]}"; do
-		[[ $build == clang || " ${asked:-gcc asan} " != *" $build "* ]] || echo "$build"
+	local file=$1 build asked
+	asked=$(sed -n 's/^# Builds: //p' "$file")
+	for build in ${asked:-asan release gcc:fault}; do
+		[[ $build != gcc:fault ]] || grep -q '^# bats test_tags=fault$' "$file" || continue
+		[[ " ${BUILT[*]} " == *" ${build%:*} "* ]] || continue
+		case $build in
+		release) [[ -z $RELEASE ]] || echo 'release:!fault' ;;
+		*) [[ -z $INTEGRATION ]] || echo "$build" ;;
+		esac
 	done
 }
 
 # bats_queue JOBS FILE ...: starts the files with their builds, that many at a time, and waits. Adds to `outs` of bats_all.
 bats_queue()
 {
-	local jobs=$1 build file name
+	local jobs=$1 row build tags file name
 	shift
 	for file in "$@"; do
-		for build in $(bats_builds "$file"); do
+		for row in $(bats_builds "$file"); do
+			IFS=: read -r build tags <<<"$row"
 			name=$(basename "$file" .bats)
 			while (($(jobs -rp | wc -l) >= jobs)); do
 				wait -n || true
 			done
-			bats_one "$build" "$file" "$RUN_TMP/$name.$build" &
+			bats_one "$build" "$tags" "$file" "$RUN_TMP/$name.$build" &
 			BATS_PIDS+=($!)
 			outs+=("$name $build")
 		done
@@ -211,7 +228,7 @@ sources()
 integration_tests()
 {
 	bats_all "${FILES[@]}"
-	if ((${#FILES[@]} == 0)); then
+	if [[ -n $INTEGRATION ]] && ((${#FILES[@]} == 0)); then
 		check "demo" deploy/demo.sh
 		check "demo on a cluster" deploy/demo.sh --etcd
 	fi
@@ -283,11 +300,12 @@ cleanup()
 
 parse()
 {
-	UNIT="" INTEGRATION="" STYLE="" FILES=()
+	UNIT="" INTEGRATION="" RELEASE="" STYLE="" FILES=()
 	while (($# > 0)); do
 		case $1 in
 		--unit) UNIT=1 ;;
 		--integration) INTEGRATION=1 ;;
+		--release) RELEASE=1 ;;
 		--style) STYLE=1 ;;
 		--help | -h) sed -n '2,/^set/{/^set/d;s/^# \?//p}' "${BASH_SOURCE[0]}" && exit ;;
 		*.bats) FILES+=("$1") ;;
@@ -295,7 +313,7 @@ parse()
 		esac
 		shift
 	done
-	[[ -n $UNIT$INTEGRATION$STYLE ]] || UNIT=1 INTEGRATION=1 STYLE=1
+	[[ -n $UNIT$INTEGRATION$RELEASE$STYLE ]] || UNIT=1 INTEGRATION=1 RELEASE=1 STYLE=1
 }
 
 main()
@@ -308,12 +326,12 @@ main()
 	trap cleanup EXIT
 	trap 'exit 130' INT TERM
 	host_state >"$RUN_TMP/host"
-	if [[ -n $UNIT$INTEGRATION ]]; then
+	if [[ -n $UNIT$INTEGRATION$RELEASE ]]; then
 		check "parts" test/lab/parts.sh
 	fi
 	build_all
 	[[ -z $UNIT ]] || unit_tests
-	[[ -z $INTEGRATION ]] || integration_tests
+	[[ -z $INTEGRATION$RELEASE ]] || integration_tests
 	[[ -z $STYLE ]] || style_all
 	check "machine untouched" host_unchanged
 	echo "$PASSED passed, $FAILED failed, $SKIPPED skipped"

@@ -1,7 +1,7 @@
 #!/usr/bin/env bats
 # The pod's annotations by the API server, a real one: which address a pod gets when the runtime does not hand them over, and that it
 # gets none when they cannot be known.
-# Builds: asan
+# Builds: asan release
 # shellcheck disable=SC2016,SC2030,SC2031,SC2034,SC2154
 bats_require_minimum_version 1.5.0
 
@@ -254,6 +254,7 @@ fixed()
 	node_exec test ! -e /var/lib/cni/multus/node
 }
 
+# bats test_tags=fault
 @test "killed while the API server is asked, and DEL leaves nothing" {
 	warm_up
 	snapshot

@@ -67,15 +67,18 @@ add_stub()
 	conf_edit '.delegates += [{name: "last", type: "last"}]'
 }
 
+# bats test_tags=fault
 @test "an ADD with a dynamic address that fails at any step leaves nothing [check 61]" {
 	fail_everywhere record_first recorded store_before_commit claimed linked started routed record_done
 }
 
+# bats test_tags=fault
 @test "an ADD with a fixed address that fails at any step leaves nothing, and keeps the address for nobody [check 61]" {
 	annotations kube-ipam.ip 10.188.0.60,10.188.0.61
 	fail_everywhere record_first recorded store_before_commit claimed linked started routed record_done
 }
 
+# bats test_tags=fault
 @test "an ADD that fails at any step leaves an address kept for the namespace that had kept it" {
 	annotations kube-ipam.ip 10.188.0.62
 	assert_recovers
@@ -84,12 +87,14 @@ add_stub()
 	fail_everywhere store_before_commit claimed routed record_done
 }
 
+# bats test_tags=fault
 @test "an ADD with another IPAM plugin that fails at any step leaves nothing" {
 	conf_edit '.delegates[1].ipam = {type: "host-local", subnet: "10.188.0.0/16", rangeStart: "10.188.9.1"}'
 	assert_recovers
 	fail_everywhere record_first recorded linked started routed record_done
 }
 
+# bats test_tags=fault
 @test "an ADD with lamina's macvlan as the default network that fails at any step leaves nothing" {
 	conf_edit '.delegates |= reverse'
 	fail_everywhere record_first recorded store_before_commit claimed linked started routed record_done

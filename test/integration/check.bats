@@ -290,6 +290,7 @@ assert_noticed()
 	assert_code 3
 }
 
+# bats test_tags=fault
 @test "CHECK of an ADD that was killed asks for DEL" {
 	conf_edit '.prevResult = {cniVersion: "0.4.0"}'
 	cni ADD LAMINA_FAULT=routed:kill

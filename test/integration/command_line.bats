@@ -311,6 +311,7 @@ two_pods()
 	[[ $stderr == "lamina: /run/lamina/"*".db is damaged"*"move it away"* ]]
 }
 
+# bats test_tags=fault
 @test "ip ls beside a change that a kill cut off says what puts it right" {
 	cni ADD LAMINA_FAULT=store_before_commit:kill
 	assert_equal "$status" 137

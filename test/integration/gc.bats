@@ -376,6 +376,7 @@ held()
 	rm "$NODE_DIR/go" "$NODE_DIR/begun"
 }
 
+# bats test_tags=fault
 @test "GC that is killed half way is finished by the next one" {
 	snapshot
 	add pod

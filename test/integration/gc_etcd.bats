@@ -1,7 +1,7 @@
 #!/usr/bin/env bats
 # GC, STATUS and lamina gc where etcd keeps the addresses.
 # What setup and cni.bash set is used in tests and the other way round; single quotes are for jq.
-# Builds: asan
+# Builds: asan release
 # shellcheck disable=SC2016,SC2030,SC2031,SC2034,SC2154
 bats_require_minimum_version 1.5.0
 

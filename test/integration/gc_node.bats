@@ -280,6 +280,7 @@ edit_record()
 	assert_equal "$(recorded)/$(held)" "lease/other.eth0/10.188.0.11"
 }
 
+# bats test_tags=fault
 @test "gc that is killed half way is finished by the next one" {
 	snapshot
 	add pod

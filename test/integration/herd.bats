@@ -1,6 +1,6 @@
 #!/usr/bin/env bats
 # Many nodes claim at once. What setup and cni.bash set is used in tests and the other way round; single quotes are for jq.
-# Builds: gcc
+# Builds: release
 # Alone
 # shellcheck disable=SC2016,SC2030,SC2031,SC2034,SC2154
 bats_require_minimum_version 1.5.0

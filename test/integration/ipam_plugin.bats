@@ -269,6 +269,7 @@ refuse()
 	assert_ok
 }
 
+# bats test_tags=fault
 @test "killed at any step of ADD or DEL, alone or under the real macvlan, DEL frees the address [check 82]" {
 	local point
 	PLUGIN=kube-ipam
@@ -299,6 +300,7 @@ refuse()
 	done
 }
 
+# bats test_tags=fault
 @test "a step of ADD that fails leaves nothing, and keeps the address for nobody" {
 	local point
 	PLUGIN=kube-ipam

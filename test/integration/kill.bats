@@ -68,6 +68,7 @@ assert_sound()
 	done
 }
 
+# bats test_tags=fault
 @test "lamina killed at any step of an ADD, flannel running on: DEL at once leaves nothing [check 82]" {
 	local point
 	for point in record_first recorded store_before_commit store_after_commit claimed linked started routed record_done; do
@@ -81,6 +82,7 @@ assert_sound()
 	assert_ok
 }
 
+# bats test_tags=fault
 @test "lamina killed at any step of an ADD with a fixed address: DEL at once leaves nothing [check 82]" {
 	local point
 	annotations kube-ipam.ip 10.188.0.70
@@ -89,6 +91,7 @@ assert_sound()
 	done
 }
 
+# bats test_tags=fault
 @test "lamina killed while another IPAM plugin has the address: DEL at once leaves nothing [check 82]" {
 	local point
 	conf_edit '.delegates[1].ipam = {type: "host-local", subnet: "10.188.0.0/16", rangeStart: "10.188.9.1"}'
@@ -97,6 +100,7 @@ assert_sound()
 	done
 }
 
+# bats test_tags=fault
 @test "lamina killed and its namespace gone: DEL at once leaves nothing [check 82]" {
 	local point
 	for point in claimed started routed; do
@@ -110,6 +114,7 @@ assert_sound()
 	done
 }
 
+# bats test_tags=fault
 @test "lamina killed and its record cut off: DEL at once awaits flannel, and leaves nothing [check 82]" {
 	cni ADD LAMINA_FAULT=started:kill
 	assert_equal "$status" 137
@@ -119,6 +124,7 @@ assert_sound()
 	assert_unchanged
 }
 
+# bats test_tags=fault
 @test "lamina killed and its record lost: DEL leaves nothing of what had been made [check 82]" {
 	conf_edit '.delegates[0].type = "flannel"'
 	cni ADD LAMINA_FAULT=record_done:kill
@@ -129,6 +135,7 @@ assert_sound()
 	assert_unchanged
 }
 
+# bats test_tags=fault
 @test "an ADD that was killed must be deleted before the next, and CHECK says so" {
 	cni ADD LAMINA_FAULT=routed:kill
 	assert_equal "$status" 137
@@ -144,6 +151,7 @@ assert_sound()
 	assert_unchanged
 }
 
+# bats test_tags=fault
 @test "an ADD that hangs and is killed from outside: DEL at once leaves nothing [check 82]" {
 	local point
 	for point in recorded claimed linked started routed; do
@@ -167,6 +175,7 @@ await_asleep()
 	done
 }
 
+# bats test_tags=fault
 @test "DEL beside an ADD that hangs ends that one at its deadline, and leaves nothing" {
 	local add pid
 	conf_edit '.timeout = 4'
@@ -209,6 +218,7 @@ late_delegate()
 	run ! node_exec pgrep -f 'sleep 100[01]'
 }
 
+# bats test_tags=fault
 @test "a DEL that is killed, or whose delegate hangs, is ended by the next one" {
 	local point
 	stub stuck
@@ -282,6 +292,7 @@ await_stopped()
 	assert_equal "$(stub_calls busy)" "ADD DEL DEL ADD DEL DEL"
 }
 
+# bats test_tags=fault
 @test "a stopped lamina that holds the store's lock: others get code 11 at their deadline, and all is well when it goes on" {
 	local add
 	cni_start ADD LAMINA_FAULT=store_before_commit:stop
@@ -310,6 +321,7 @@ await_stopped()
 	assert_sound
 }
 
+# bats test_tags=fault
 @test "a stopped lamina that holds the store's lock and is killed: the lock goes with it" {
 	cni_start ADD LAMINA_FAULT=store_before_commit:stop
 	await_stopped
@@ -339,6 +351,7 @@ await_stopped()
 	run ! node_exec pgrep -f '/opt/cni/bin|flannel'
 }
 
+# bats test_tags=fault
 @test "lamina killed with a fixed address: after DEL the address is kept for nobody [check 82]" {
 	local point
 	annotations kube-ipam.ip 10.188.0.77

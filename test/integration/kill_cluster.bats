@@ -47,6 +47,7 @@ assert_nothing_left()
 	assert_equal "$(node_exec find /var/lib/cni -type f ! -name 'last_reserved_ip.*' ! -name lock ! -name imported ! -name node)" ''
 }
 
+# bats test_tags=fault
 @test "the seed's pod, killed at each step of its ADD: DEL leaves nothing" {
 	local point
 	for point in record_first recorded started learned etcd_before_claim etcd_after_claim claimed linked routed record_done; do
@@ -62,6 +63,7 @@ assert_nothing_left()
 	assert_equal "$(pod_addrs net1)" 10.188.0.218/16
 }
 
+# bats test_tags=fault
 @test "the seed's pod, killed at each step of its DEL: the next one leaves nothing" {
 	local point
 	for point in links_deleted before_release etcd_before_release etcd_after_release released unmade; do
@@ -76,6 +78,7 @@ assert_nothing_left()
 	done
 }
 
+# bats test_tags=fault
 @test "kube-ipam, killed at each step of its ADD and its DEL: the next DEL leaves nothing" {
 	local point
 	PLUGIN=kube-ipam

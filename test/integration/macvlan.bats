@@ -113,6 +113,7 @@ stub_ipam()
 	assert_msg 'passthru'
 }
 
+# bats test_tags=fault
 @test "of an ADD with passthru that was killed, DEL leaves nothing [check 68, 82]" {
 	snapshot
 	conf_edit '.delegates[0].mode = "passthru"'
@@ -338,6 +339,7 @@ stub_ipam()
 	assert_ok
 }
 
+# bats test_tags=fault
 @test "where the kernel refuses the name of a link of the node, it is made under another and renamed [check 72, 73]" {
 	local before
 	before=$(links_of_node)

@@ -1,7 +1,7 @@
 #!/usr/bin/env bats
 # A node goes from multus, macvlan and kube-ipam to lamina, and back, with pods running: by its files being copied, and nothing else.
 # What setup and cluster.bash set is used in tests and the other way round; single quotes are for jq.
-# Builds: asan
+# Builds: asan release
 # shellcheck disable=SC2016,SC2030,SC2031,SC2034,SC2154
 bats_require_minimum_version 1.5.0
 

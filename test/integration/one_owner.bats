@@ -1,9 +1,9 @@
 #!/usr/bin/env bats
 # No address ever has two owners: kube-ipam called at random by many processes, with everything killed that can be.
 #
-# LAMINA_PROOF_SECONDS=N (default: 120, with a sanitizer 45) and LAMINA_PROOF_OPERATIONS=N (100000), whichever is over first.
+# LAMINA_PROOF_SECONDS=N (default: 60, with a sanitizer 45) and LAMINA_PROOF_OPERATIONS=N (100000), whichever is over first.
 # test/soak.sh is the long one. What setup and cni.bash set is used in tests and the other way round; single quotes are for jq.
-# Builds: gcc
+# Builds: gcc release
 # Alone
 # shellcheck disable=SC2016,SC2030,SC2031,SC2034,SC2154
 bats_require_minimum_version 1.5.0
@@ -30,7 +30,7 @@ setup()
 {
 	CONF_FILE=$NODE_DIR/conf.json
 	proof_conf >"$CONF_FILE"
-	SECONDS_LEFT=${LAMINA_PROOF_SECONDS:-120}
+	SECONDS_LEFT=${LAMINA_PROOF_SECONDS:-60}
 	[[ -n ${LAMINA_PROOF_SECONDS:-} || -z $LAB_SANITIZED ]] || SECONDS_LEFT=45
 }
 
@@ -59,14 +59,14 @@ owner()
 	kube_kubeconfig lamina | node_exec sh -c 'cat >/etc/kubernetes/ssl/kube.kubeconfig'
 	proof_conf 'del(.capabilities) | .ipam.kubeConfig = "/etc/kubernetes/ssl/kube.kubeconfig"' >"$CONF_FILE"
 	jq -n --arg url "$KUBE_URL" --arg ca "$KUBE_DIR/certs/ca.pem" '{url: $url, ca: $ca, token: "admin-token"}' >"$NODE_DIR/kube.json"
-	((SECONDS_LEFT < 40)) || SECONDS_LEFT=40
+	((SECONDS_LEFT < 30)) || SECONDS_LEFT=30
 	owner --kube "$NODE_DIR/kube.json" --workers 16 --addresses 32 --collect 0.05
 	kube_down
 }
 
 @test "no address has two owners on one node without etcd" {
 	proof_conf 'del(.ipam.etcdConfig)' >"$CONF_FILE"
-	((SECONDS_LEFT < 20)) || SECONDS_LEFT=20
+	((SECONDS_LEFT < 15)) || SECONDS_LEFT=15
 	owner --nodes 1
 }
 

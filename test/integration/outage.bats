@@ -1,7 +1,7 @@
 #!/usr/bin/env bats
 # etcd in trouble, as pods see it: members that die, hang or lie, no quorum, no room; requests and answers that are lost or late; and
 # lamina killed at each step. No pod hangs, no address is lost or given twice.
-# Builds: asan
+# Builds: asan release
 # shellcheck disable=SC2016,SC2030,SC2031,SC2034,SC2154
 bats_require_minimum_version 1.5.0
 
@@ -178,6 +178,7 @@ life()
 	etcd_dump | jq -e '.["/etcd-cni/networks/k8snet2/used/10.188.0.218"] | fromjson | .cid == "p1"'
 }
 
+# bats test_tags=fault
 @test "a release that is queued is of the node's name at its ADD" {
 	cni ADD LAMINA_FAULT=etcd_after_claim:kill
 	etcd_kill 2
@@ -346,6 +347,7 @@ life()
 	life
 }
 
+# bats test_tags=fault
 @test "lamina killed at each step of an ADD: DEL leaves nothing" {
 	local point
 	for point in record_first recorded etcd_before_claim etcd_after_claim claimed linked routed record_done; do
@@ -359,6 +361,7 @@ life()
 	life
 }
 
+# bats test_tags=fault
 @test "lamina killed at each step of a DEL: the next one leaves nothing" {
 	local point
 	for point in links_deleted before_release etcd_before_release etcd_after_release released unmade; do

@@ -1,6 +1,6 @@
 #!/usr/bin/env bats
 # A pod must end: DEL succeeds whatever is the matter with etcd or with what is needed to reach it, and nothing is lost by that.
-# Builds: asan
+# Builds: asan release
 # shellcheck disable=SC2016,SC2030,SC2031,SC2034,SC2154
 bats_require_minimum_version 1.5.0
 

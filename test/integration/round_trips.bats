@@ -1,7 +1,7 @@
 #!/usr/bin/env bats
 # How often kube-ipam asks etcd, counted by a proxy. LAMINA_PROOF_CASES=N dynamic ADDs (default: 400).
 # What setup and cni.bash set is used in tests and the other way round; single quotes are for jq.
-# Builds: gcc
+# Builds: release
 # Alone
 # shellcheck disable=SC2016,SC2030,SC2031,SC2034,SC2154
 bats_require_minimum_version 1.5.0

@@ -1,6 +1,6 @@
 #!/usr/bin/env bats
 # What sites differ in: lamina's own keys beside the seed's file, ways to etcd, and kubeconfigs, all with the real servers.
-# Builds: asan
+# Builds: asan release
 # shellcheck disable=SC2016,SC2030,SC2031,SC2034,SC2154
 bats_require_minimum_version 1.5.0
 

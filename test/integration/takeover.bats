@@ -1,6 +1,6 @@
 #!/usr/bin/env bats
 # An address that somebody holds: who gives way to its pod's next life, on this node or another, and who does not.
-# Builds: asan
+# Builds: asan release
 # shellcheck disable=SC2016,SC2030,SC2031,SC2034,SC2154
 bats_require_minimum_version 1.5.0
 

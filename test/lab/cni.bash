@@ -25,6 +25,7 @@
 #                              one more or another value, -K leaves one out. Sets status, output (stdout), stderr. A sanitizer's
 #                              report fails the test.
 #   cni_start VERB [...]       the same in the background, at once; sets CNI_PID, which can be signalled.
+#                              A test that sets LAMINA_FAULT has `# bats test_tags=fault` above it: not every build has fault points.
 #   cni_wait                   waits for it and sets what cni sets (status 128 + N: died of signal N).
 #   lamina ARG ...             lamina's command line, in the node.
 #
@@ -65,6 +66,9 @@ setup_node()
 	node_up
 	node_subnet_env
 	node_install "$binary"
+	# A build without fault points passes many a test that needs them, and shows nothing.
+	LAB_FAULTS=$(grep -c LAMINA_FAULT "$binary" || true)
+	export LAB_FAULTS
 	# The reports of a sanitizer go to files: neither an expected exit status nor a discarded stderr may hide one.
 	export LAB_SANITIZED=
 	if grep -q __asan_init "$binary"; then
@@ -133,6 +137,8 @@ cni_start()
 		*) env[${change%%=*}]=${change#*=} ;;
 		esac
 	done
+	[[ -z ${env[LAMINA_FAULT]:-} || $LAB_FAULTS != 0 ]] ||
+		fail 'this build has no fault points: the test must say so (# bats test_tags=fault)' || return
 	local -a list=()
 	for key in "${!env[@]}"; do
 		list+=("$key=${env[$key]}")
@@ -162,7 +168,7 @@ cni_wait()
 
 cni()
 {
-	cni_start "$@"
+	cni_start "$@" || return
 	cni_wait
 }
 

@@ -2,6 +2,7 @@
 # Installs the Debian packages that are needed and not there yet.
 #
 #   install.sh build    what the binary needs to be built
+#   install.sh release  build, and what deploy/release.sh needs
 #   install.sh demo     build, and what deploy/demo.sh needs
 #   install.sh test     everything that test/run.sh uses
 #
@@ -15,17 +16,19 @@ install_list()
 {
 	local -a build=(gcc libc6-dev meson ninja-build pkg-config
 		libnl-3-dev libnl-route-3-dev libcjson-dev libcurl4-openssl-dev libsqlite3-dev libyaml-dev)
+	local -a release=(debian-archive-keyring dpkg-dev libc-ares-dev libssl-dev make python3 zlib1g-dev)
 	local -a demo=(ca-certificates containernetworking-plugins curl iproute2 iputils-ping jq mount openssl python3-yaml)
-	local -a test=(bats clang clang-format clang-tidy git iptables libclang-rt-14-dev libcmocka-dev libmnl-dev
+	local -a test=(bats busybox-static clang clang-format clang-tidy git iptables libclang-rt-14-dev libcmocka-dev libmnl-dev
 		procps shellcheck sqlite3 strace tcpdump valgrind)
 
 	go_is_new_enough || demo+=(golang-go)
 	case $1 in
 	build) printf '%s\n' "${build[@]}" ;;
+	release) printf '%s\n' "${build[@]}" "${release[@]}" ;;
 	demo) printf '%s\n' "${build[@]}" "${demo[@]}" ;;
-	test) printf '%s\n' "${build[@]}" "${demo[@]}" "${test[@]}" ;;
+	test) printf '%s\n' "${build[@]}" "${release[@]}" "${demo[@]}" "${test[@]}" ;;
 	*)
-		echo "install.sh: there is no set '$1' (build, demo, test)" >&2
+		echo "install.sh: there is no set '$1' (build, release, demo, test)" >&2
 		return 2
 		;;
 	esac

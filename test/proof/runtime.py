@@ -108,6 +108,8 @@ class Runtime:
 
     def __init__(self, program):
         self.program = program
+        with open(program, "rb") as binary:
+            self.fault_points = b"LAMINA_FAULT" in binary.read()
         self.files = [os.memfd_create(name) for name in ("stdin", "stdout", "stderr")]
         self.environment = environment()
         self.took = collections.defaultdict(lambda: collections.deque([0.02], maxlen=50))

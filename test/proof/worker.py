@@ -62,7 +62,7 @@ class Worker:
 
     def call(self, verb, container=None, conf=None, killed=False, said=""):
         moment = fault = None
-        if killed and self.chance(0.5):
+        if killed and self.runtime.fault_points and self.chance(0.5):
             fault = self.random.choice(runtime.FAULTS[verb])
         elif killed:
             moment = self.random.uniform(0, self.random.choice((0.5, 1.2)) * self.runtime.typical(verb))
