@@ -61,12 +61,12 @@ def calls(report):
     """ADD and DEL, a row for each peer: the median's bar, and a line to the 95th percentile."""
     rows = [(name, verbs) for name, verbs in report["calls"].items() if "ADD" in verbs]
     axis = steps(max(call["p95_ms"] for _, verbs in rows for verb, call in verbs.items() if verb != "CHECK"))
-    left, top, pitch, wide = 270, 66, 44, 520
+    left, top, pitch, wide = 310, 66, 44, 500
     bottom = top + pitch * len(rows)
     picture = Picture(880, bottom + 40, "Milliseconds of an ADD and a DEL by lamina and by what it replaces")
     picture.text(20, 28, "Milliseconds of one ADD and one DEL", "title")
-    picture.legend(20, 50, [("c0", "ADD, median"), ("c1", "DEL, median"), ("line", "")][:2])
-    picture.text(270, 50, "thin line: to the 95th percentile", "faint")
+    picture.legend(20, 50, [("c0", "ADD, median"), ("c1", "DEL, median")])
+    picture.text(left, 50, "thin line: to the 95th percentile", "faint")
     scale = wide / axis[-1]
     for value in axis:
         x = left + value * scale
@@ -129,9 +129,9 @@ def frame(picture, axis, left, top, wide, high):
 def scale(report):
     picture = Picture(880, 400, "Milliseconds a pod when several come at once, and of a claim when many addresses are in use")
     picture.text(20, 28, "ADD of the whole pod: milliseconds a pod", "title")
-    bursts(picture, report, 60, 50, 360, 230)
+    bursts(picture, report, 60, 50, 340, 230)
     picture.text(470, 28, "ADD of kube-ipam alone: milliseconds", "title")
-    full(picture, report, 500, 50, 360, 230)
+    full(picture, report, 500, 50, 330, 230)
     return picture.end()
 
 

@@ -1,9 +1,9 @@
 """A bench's figures, made from its samples."""
 import datetime
+import os
+import platform
 import random
 import statistics
-
-import machine
 
 RESAMPLES = 2000
 MIB = 1024  # in KiB
@@ -122,10 +122,27 @@ def full_part(report, measured):
                 report["flat"][f"{verb} {kind}, {store}"] = {"times": times, "flat": times <= FLAT}
 
 
+def read(path):
+    with open(path, encoding="utf-8") as file:
+        return file.read()
+
+
+def machine():
+    cpu = next((line.split(":")[1].strip() for line in read("/proc/cpuinfo").splitlines() if line.startswith("model name")),
+               platform.machine())
+    return {
+        "cpu": cpu,
+        "cores": os.cpu_count(),
+        "memory_gib": round(int(read("/proc/meminfo").split()[1]) / 2**20, 1),
+        "kernel": platform.release(),
+        "system": platform.freedesktop_os_release()["PRETTY_NAME"],
+    }
+
+
 def make(samples):
     report = {
         "date": datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds"),
-        "machine": machine.describe(),
+        "machine": machine(),
         "command": samples["command"],
         "lamina_mb": samples["lamina_bytes"] / 1e6,
         "goals": [],

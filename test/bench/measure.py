@@ -18,8 +18,9 @@ import os
 import sys
 import time
 
-import machine
 import peers
+import priority
+import servers
 import tracer
 
 WARM_UP = 5
@@ -30,9 +31,9 @@ TRACED_RUNS = 3
 class Rounds:
     """Everybody once in each round, each time behind another neighbour."""
 
-    def __init__(self, servers, everybody, verbs):
+    def __init__(self, everybody, verbs):
         """verbs: what is called, by the peer's name."""
-        self.servers, self.everybody, self.verbs = servers, everybody, verbs
+        self.servers, self.everybody, self.verbs = servers.Servers(), everybody, verbs
         self.samples = {peer.name: {verb: [] for verb in verbs[peer.name]} for peer in everybody}
 
     def call(self, peer, verb, turn, container):
@@ -97,15 +98,14 @@ def merge(into, more):
 def main():
     site, count = peers.Site(sys.argv[1]), int(sys.argv[2])
     pods, others, staying = site.pods(), site.others(), site.pods(peers.CHECKED, "check-")
-    servers = machine.Servers()
-    machine.go_first(servers)
+    priority.go_first()
     load = [os.getloadavg()[0]]
     verbs = {peer.name: ("ADD", "DEL") for peer in pods} | {peer.name: ("VERSION",) for peer in others}
-    samples = Rounds(servers, pods + others, verbs).run(count)
+    samples = Rounds(pods + others, verbs).run(count)
     needed = needs(pods + others, verbs)
     able, cannot = stay(staying)
     checks = {peer.name: ("CHECK",) for peer in able}
-    merge(samples, Rounds(servers, able, checks).run(count, "stays"))
+    merge(samples, Rounds(able, checks).run(count, "stays"))
     merge(needed, needs(able, checks, "stays"))
     leave(staying)
     load.append(os.getloadavg()[0])

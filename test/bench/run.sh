@@ -129,7 +129,7 @@ clean()
 # measure SCRIPT ARG ...: in a session of its own, whose priority is its own, too.
 measure()
 {
-	node_exec setsid --wait env PYTHONDONTWRITEBYTECODE=1 python3 "$BENCH_ROOT/test/bench/$1" "${@:2}"
+	node_exec setsid --wait env PYTHONDONTWRITEBYTECODE=1 PYTHONPATH="$PROOF_FOLDER" python3 "$BENCH_ROOT/test/bench/$1" "${@:2}"
 }
 
 # Rounds that last for seconds are fewer.
@@ -152,7 +152,7 @@ part_full()
 herd()
 {
 	proof_conf "$2" >"$NODE_DIR/claims.json"
-	quietly measure machine.py python3 "$PROOF_FOLDER/herd.py" --conf "$NODE_DIR/claims.json" --json "$NODE_DIR/claims-out" "${@:3}" "$BENCH_MEMORY"
+	quietly measure priority.py python3 "$PROOF_FOLDER/herd.py" --conf "$NODE_DIR/claims.json" --json "$NODE_DIR/claims-out" "${@:3}" "$BENCH_MEMORY"
 	jq -n --arg name "$1" '{($name): input}' "$NODE_DIR/claims-out"
 }
 

@@ -16,11 +16,9 @@ import subprocess
 import sys
 import time
 
-sys.path.insert(1, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "proof"))
-
 import etcd
-import machine
 import peers
+import priority
 import runtime
 import together
 
@@ -76,7 +74,7 @@ def bursts(folder, rounds):
         "multus": Burst(f"{plugins}/real-multus", lambda _: site.multus_conf()),
         "true": Burst("/bin/true", lambda _: site.seed, True),
     }
-    machine.go_first(machine.Servers())
+    priority.go_first()
     make_namespaces([f"burst-{number}" for number in range(max(BURSTS))])
     found = {name: {count: {"ADD": [], "DEL": []} for count in BURSTS} for name in everybody}
     for turn in range(-1, rounds):
@@ -166,7 +164,7 @@ def full(conf_file, rounds, folder):
     conf |= {"nodeName": "node-1", "cniDir": f"{folder}/cni", "dataDir": f"{folder}/data"}
     own = {**conf, "ipam": {key: value for key, value in conf["ipam"].items() if key != "etcdConfig"}}
     make_namespaces(["full"])
-    machine.go_first(machine.Servers())
+    priority.go_first()
     stores = [Full("own store", OwnStore(own), own), Full("etcd", Cluster(conf), conf)]
     first, last = (int(ipaddress.ip_address(text)) for text in (FIRST, LAST))
     # Taken and free ones are mixed, as pods leave them that come and go.

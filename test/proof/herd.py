@@ -21,6 +21,7 @@ import functools
 import ipaddress
 import json
 import os
+import resource
 import statistics
 import subprocess
 import sys
@@ -28,6 +29,7 @@ import time
 
 import etcd
 import runtime
+import servers
 import together
 
 SANDBOXES = 16
@@ -43,7 +45,7 @@ class Herd:
         ipam = self.conf["ipam"]
         first = ipaddress.ip_address(ipam["rangeStart"])
         ipam["rangeEnd"] = str(first + (options.addresses or options.pods) - 1)
-        self.figures, self.cids = {}, {}
+        self.figures, self.cids, self.servers = {}, {}, servers.Servers()
         self.etcd = etcd.Etcd(ipam["etcdConfig"]) if "etcdConfig" in ipam else None
         names = [f"herd-{i}" for i in range(SANDBOXES)]
         have = set(os.listdir("/run/netns")) if os.path.isdir("/run/netns") else set()
@@ -118,20 +120,28 @@ class Herd:
     def all_at_once(self, verb):
         """All calls, and how long they took together."""
         asked = self.etcd and self.etcd.requests()
+        before = self.cpu()
         shares, took = together.together([functools.partial(self.share, verb, process) for process in range(self.options.processes)])
         calls = [Call(*call) for share in shares for call in share]
-        self.tell(verb, calls, took, asked)
+        cpu = [now - then for now, then in zip(self.cpu(), before)]
+        self.tell(verb, calls, took, cpu, asked)
         failed = [f"{verb} of pod-{call.pod}: {call.said}" for call in calls if call.said]
         if failed or len(calls) != self.options.pods:
             sys.exit("\n".join(failed[:10]) or f"{len(calls)} calls of {self.options.pods}")
         return calls
 
-    def tell(self, verb, calls, took, asked):
+    def cpu(self):
+        """Seconds of processor time so far: of all processes, and of the servers."""
+        used = resource.getrusage(resource.RUSAGE_CHILDREN)
+        return used.ru_utime + used.ru_stime, self.servers.used() / 1e6
+
+    def tell(self, verb, calls, took, cpu, asked):
         seconds = sorted(call.seconds for call in calls)
         figures = {"calls": len(calls), "processes": self.options.processes, "seconds": took, "per_second": len(calls) / took,
-                   "median_ms": statistics.median(seconds) * 1000, "slowest_ms": seconds[-1] * 1000}
-        said = ("{calls} {verb}s, {processes} at a time: {seconds:.2f} s, {per_second:.0f}/s, "
-                "median {median_ms:.0f} ms, slowest {slowest_ms:.0f} ms")
+                   "median_ms": statistics.median(seconds) * 1000, "slowest_ms": seconds[-1] * 1000,
+                   "cpu_seconds": cpu[0], "servers_cpu_seconds": cpu[1]}
+        said = ("{calls} {verb}s, {processes} at a time: {seconds:.2f} s ({cpu_seconds:.2f} s of CPU, servers' "
+                "{servers_cpu_seconds:.2f}), {per_second:.0f}/s, median {median_ms:.0f} ms, slowest {slowest_ms:.0f} ms")
         if self.etcd:
             figures["again"] = sum(call.again for call in calls)
             said += "; {again} anew"
