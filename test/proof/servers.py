@@ -1,4 +1,5 @@
 """The servers that are asked: etcd's members and the API server, all that run in this node."""
+import math
 import os
 
 NAMES = ("etcd", "kube-apiserver")
@@ -24,8 +25,11 @@ class Servers:
         return [f"{folder}/{thread}" for folder in self.folders for thread in os.listdir(folder)]
 
     def used(self):
-        """Microseconds of processor time of all their threads so far."""
-        return sum(int(read(f"{thread}/schedstat").split()[0]) for thread in self.threads()) / 1e3
+        """Microseconds of processor time of all their threads so far; not a number when one of them has ended."""
+        try:
+            return sum(int(read(f"{thread}/schedstat").split()[0]) for thread in self.threads()) / 1e3
+        except OSError:
+            return math.nan
 
     def processes(self):
         return [folder.split("/")[2] for folder in self.folders]
