@@ -40,17 +40,17 @@ def percentile(values, share):
 
 def summary(calls, needs):
     wall, cpu, servers = zip(*calls)
-    own, largest, programs, system = (statistics.median(column) for column in zip(*needs))
+    own, largest, programs, system = zip(*needs)
     return {
         "median_ms": statistics.median(wall) / 1e3,
         "p95_ms": percentile(wall, 0.95) / 1e3,
         "cpu_ms": statistics.median(cpu) / 1e3,
         "servers_ms": statistics.median(servers) / 1e3,
-        "own_mib": max(need[0] for need in needs) / MIB,
-        "largest_mib": max(need[1] for need in needs) / MIB,
-        "programs": programs,
-        "system_calls": system,
-    } | ({} if own else {"unread": True})
+        "own_mib": max(own) / MIB,
+        "largest_mib": max(largest) / MIB,
+        "programs": statistics.median(programs),
+        "system_calls": statistics.median(system),
+    }
 
 
 def spread(own, theirs):

@@ -3,6 +3,7 @@ import collections
 import ctypes
 import os
 import signal
+import sys
 
 TRACEME, CONT, SYSCALL, SETOPTIONS, GETEVENTMSG = 0, 7, 24, 0x4200, 0x4201
 FOLLOW = 0x2 | 0x4 | 0x8  # fork, vfork, clone
@@ -92,5 +93,7 @@ def trace(program, environment, stdin, stdout):
     ptrace(SETOPTIONS, pid, FOLLOW | SYSGOOD | TRACE_EXEC | TRACE_EXIT | EXITKILL)
     ptrace(SYSCALL, pid)
     status = tracer.follow(pid)
+    if not tracer.peaks[pid]:
+        sys.exit(f"tracer.py: the memory of {program} could not be read")
     # Each call stops twice, when it begins and when it returns, but for the one that ends a process.
     return Needs(status, tracer.peaks[pid], max(tracer.peaks.values()), tracer.programs + 1, (tracer.stops + 1) // 2)
