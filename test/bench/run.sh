@@ -1,35 +1,39 @@
 #!/usr/bin/env bash
 # Measures lamina against what it replaces, in one run on one machine.
 #
-#   test/bench/run.sh [--n ROUNDS] [--json FILE] [--help]
+#   test/bench/run.sh [--n ROUNDS] [--only PART] [--json FILE] [--markdown FILE] [--svg] [--help]
 #
-#   --n ROUNDS     measured rounds, after warm-up (default: 50)
-#   --json FILE    writes the figures to FILE as JSON, too
+#   --n ROUNDS       measured rounds, after warm-up (default: 50)
+#   --only PART      one of the parts below (default: all; can be given several times)
+#   --json FILE      writes the figures to FILE as JSON, too (report.py --figures reads it)
+#   --markdown FILE  writes the README's section to FILE
+#   --svg            draws test/bench/*.svg anew
 #
-# Compares the time and the processor time of ADD and DEL (of the whole process tree), and shows lamina's peak memory:
-#
-#   net1 alone     with a fixed address            against   Debian's macvlan + host-local
-#   the whole pod  the seed's configuration        against   flannel alone, as the seed has it
-#   the same with etcd's three members over TLS and the annotations from a real API server    against   flannel alone
-#   the whole pod                                  against   multus 4.2.2 + flannel + Debian's macvlan + host-local
-#   VERSION        start, answer, exit             against   host-local and /bin/true
-#
-# Then kube-ipam alone, 20 processes at a time, with either store: claims and releases per second; and, for what it is worth, the
-# same with the requests that kube-ipam 0.2 sends (by a script in Python: most of the time goes to its lock all the same).
+#   calls   ADD, DEL, CHECK and VERSION, one at a time. lamina: net1 alone; the whole pod with its own store, with three etcd members
+#           over TLS, and with the annotations from an API server (the seed's file byte for byte). Against: Debian's macvlan +
+#           host-local; flannel alone; multus 4.2.2 + flannel + macvlan + host-local. For each: time, processor time of all processes
+#           and of the servers, highest memory, programs started, system calls (the last three in rounds of their own)
+#   burst   1, 10 and 50 ADDs of whole pods at once, then their DELs
+#   claims  kube-ipam alone: 1,000 pods of 200 nodes at once with three etcd members over TLS, and the same with /bin/true, which is
+#           what the measuring costs; 150 pods, 20 at a time, with either store; and, for what it is worth, with the requests that
+#           kube-ipam 0.2 sends (by a script in Python: most of the time goes to its lock all the same)
+#   full    kube-ipam alone while 10, 1,000 and 60,000 addresses are in use
 #
 # All of them take turns in each round, and go ahead of everything else on the machine. What counts are the ratios: they stay much the
-# same on a slower or a busy machine, but a DEL waits for the kernel more than it works, and that depends on what else goes on.
-# Installs and builds what is missing (lamina as a release build in .cache/build-bench, with libnl and SQLite from their
-# archives, since a plugin is copied to hosts that have neither; LAMINA=FILE measures another binary), and runs in
-# a node of its own (test/lab/node.sh). Fails when something could not be measured; a ceiling that is not reached is a result.
+# same on a slower or a busy machine, but a DEL waits for the kernel more than it works, and that depends on what else goes on. Beside
+# them stand the ceilings that lamina is held to.
+#
+# Installs and builds what is missing (the release binary by deploy/release.sh; LAMINA=FILE measures another one), and runs in a node
+# of its own (test/lab/node.sh). Fails when something could not be measured; a ceiling that is not reached is a result.
 # shellcheck disable=SC2016,SC2119 # quoted jq; functions of node.sh that take more arguments elsewhere
 set -euo pipefail
 
 BENCH_ROOT=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
 readonly BENCH_ROOT
 readonly BENCH_CACHE=$BENCH_ROOT/.cache
-readonly BENCH_BUILD=$BENCH_CACHE/build-bench
-readonly BENCH_LAMINA=${LAMINA:-$BENCH_BUILD/lamina}
+readonly BENCH_LAMINA=${LAMINA:-$BENCH_CACHE/release/lamina}
+readonly BENCH_MEMORY=/run/bench
+readonly BENCH_PARTS=" calls burst claims full "
 
 # shellcheck source=test/lab/install.sh
 source "$BENCH_ROOT/test/lab/install.sh"
@@ -55,30 +59,39 @@ wrong()
 
 parse()
 {
-	ROUNDS=50 JSON=
+	BENCH_COMMAND="test/bench/run.sh${*:+ $*}"
+	ROUNDS=50 JSON='' MARKDOWN='' SVG='' ONLY=()
 	while (($# > 0)); do
 		case $1 in
-		--n) ROUNDS=${2:-} ;;
-		--json) JSON=${2:?--json wants a file} ;;
+		--n) ROUNDS=${2:-} && shift ;;
+		--only) ONLY+=("${2:-}") && shift ;;
+		--json) JSON=${2:?--json wants a file} && shift ;;
+		--markdown) MARKDOWN=${2:?--markdown wants a file} && shift ;;
+		--svg) SVG=$BENCH_ROOT/test/bench ;;
 		--help | -h) usage && exit ;;
 		*) wrong "unknown argument $1" ;;
 		esac
-		shift $(($# > 1 ? 2 : 1))
+		shift || true
 	done
 	[[ $ROUNDS =~ ^[1-9][0-9]{0,5}$ ]] || wrong "--n wants a number of rounds"
+	parse_parts
 	[[ -z $JSON ]] || JSON=$(realpath -m -- "$JSON")
+	[[ -z $MARKDOWN ]] || MARKDOWN=$(realpath -m -- "$MARKDOWN")
+}
+
+parse_parts()
+{
+	local part
+	for part in "${ONLY[@]}"; do
+		[[ -n $part && $BENCH_PARTS == *" $part "* ]] || wrong "--only wants one of$BENCH_PARTS"
+	done
+	((${#ONLY[@]} > 0)) || read -ra ONLY <<<"$BENCH_PARTS"
 }
 
 # quietly CMD ...: shows what a long command says only when it fails.
 quietly()
 {
 	"$@" >"$BENCH_TMP/log" 2>&1 || { cat "$BENCH_TMP/log" >&2 && return 1; }
-}
-
-build()
-{
-	[[ -e $BENCH_BUILD/build.ninja ]] || quietly meson setup -Dprefer_static=true -Db_lto=true "$BENCH_BUILD" "$BENCH_ROOT"
-	quietly ninja -C "$BENCH_BUILD" lamina
 }
 
 start_node()
@@ -88,7 +101,9 @@ start_node()
 	node_install "$BENCH_LAMINA"
 	# /opt/cni/bin/multus is lamina.
 	node_exec cp "$("$LAB_DIR/parts.sh" --path multus)" /opt/cni/bin/real-multus
+	node_exec mkdir -p "$BENCH_MEMORY"
 	seed_conf >"$NODE_DIR/seed.json"
+	proof_conf >"$NODE_DIR/proof.json"
 }
 
 # What the seed's configuration wants, and the pod that measure.py calls for.
@@ -99,24 +114,59 @@ start_cluster()
 	kube_kubeconfig lamina | node_exec sh -c 'cat >/etc/kubernetes/ssl/kube.kubeconfig'
 	kube_put_node node-1
 	cp "$LAB_DIR/seed/10-multus.conf" "$NODE_DIR/cluster.json"
-	kube_put_pod default database-1-0 '.metadata.annotations = {"kube-ipam.ip": "10.188.0.218", "kube-ipam.netmask": "255.255.0.0",
+	kube_put_pod default database-1-0 '.metadata.annotations = {"kube-ipam.ip": "10.188.0.221", "kube-ipam.netmask": "255.255.0.0",
 		"kube-ipam.gateway": "10.188.0.1"}' >"$NODE_DIR/uid"
 }
 
-# claims NAME FILTER [--plugin FILE]: 150 pods, 20 at a time, of a cluster's nodes or of one node.
-claims()
+# What the parts before have left: holds, and namespaces of pods.
+clean()
+{
+	node_exec ip -all netns del
+	node_exec sh -c 'rm -rf /var/lib/cni /run/lamina "$1"; mkdir -p "$1"' sh "$BENCH_MEMORY"
+	etcd_ctl del --prefix /etcd-cni >/dev/null
+}
+
+# measure SCRIPT ARG ...: in a session of its own, whose priority is its own, too.
+measure()
+{
+	node_exec setsid --wait env PYTHONDONTWRITEBYTECODE=1 PYTHONPATH="$PROOF_FOLDER" python3 "$BENCH_ROOT/test/bench/$1" "${@:2}"
+}
+
+# Rounds that last for seconds are fewer.
+part_calls()
+{
+	measure measure.py "$NODE_DIR" "$ROUNDS"
+}
+
+part_burst()
+{
+	measure scale.py burst "$NODE_DIR" $(((ROUNDS + 9) / 10))
+}
+
+part_full()
+{
+	measure scale.py full "$NODE_DIR/proof.json" $(((ROUNDS + 1) / 2)) "$BENCH_MEMORY"
+}
+
+# herd NAME FILTER ARG ...: prints what herd.py measures as an object under this name.
+herd()
 {
 	proof_conf "$2" >"$NODE_DIR/claims.json"
-	quietly proof_run herd.py --conf "$NODE_DIR/claims.json" --processes 20 --pods 150 --addresses 191 --json "$NODE_DIR/claims-out" "${@:3}"
+	quietly measure priority.py python3 "$PROOF_FOLDER/herd.py" --conf "$NODE_DIR/claims.json" --json "$NODE_DIR/claims-out" "${@:3}" "$BENCH_MEMORY"
 	jq -n --arg name "$1" '{($name): input}' "$NODE_DIR/claims-out"
 }
 
-all_claims()
+part_claims()
 {
-	claims 'lamina, own store' 'del(.ipam.etcdConfig)'
-	claims 'lamina, etcd' .
+	local -a few=(--processes 20 --pods 150 --addresses 191)
 	node_exec install -D "$LAB_DIR/kubeipam.py" /opt/cni/old/kube-ipam
-	claims "kube-ipam 0.2's requests" . --plugin /opt/cni/old/kube-ipam
+	{
+		herd 'lamina, three etcd members, 200 at a time' .
+		herd '/bin/true, 200 at a time' . --bare --plugin /bin/true
+		herd 'lamina, own store, 20 at a time' 'del(.ipam.etcdConfig)' "${few[@]}"
+		herd 'lamina, three etcd members, 20 at a time' . "${few[@]}"
+		herd "kube-ipam 0.2's requests, 20 at a time" . "${few[@]}" --plugin /opt/cni/old/kube-ipam
+	} | jq -s add
 }
 
 cleanup()
@@ -127,6 +177,7 @@ cleanup()
 
 main()
 {
+	local part
 	parse "$@"
 	((EUID == 0)) || { echo "run.sh: network namespaces need root" >&2 && exit 1; }
 	cd "$BENCH_ROOT"
@@ -139,13 +190,18 @@ main()
 	flock "$BENCH_LOCK"
 	install_packages demo
 	test/lab/parts.sh flannel multus etcd-3.4 etcd-3.5 apiserver
-	[[ -n ${LAMINA:-} ]] || build
+	[[ -n ${LAMINA:-} ]] || deploy/release.sh >/dev/null
 	start_node
 	start_cluster
-	# A session of its own: its priority is its own, too.
-	node_exec setsid --wait python3 "$BENCH_ROOT/test/bench/measure.py" "$NODE_DIR" "$ROUNDS" >"$BENCH_TMP/samples.json"
-	all_claims | jq -s add >"$BENCH_TMP/claims.json"
-	python3 test/bench/report.py "$BENCH_TMP/samples.json" "$BENCH_TMP/claims.json" "$JSON"
+	for part in "${ONLY[@]}"; do
+		"part_$part" >"$BENCH_TMP/$part"
+		jq --arg part "$part" '{($part): .}' "$BENCH_TMP/$part" >>"$BENCH_TMP/parts"
+		clean
+	done
+	jq -s --arg command "$BENCH_COMMAND" --argjson bytes "$(stat -L -c %s "$BENCH_LAMINA")" \
+		'add + {command: $command, lamina_bytes: $bytes}' "$BENCH_TMP/parts" >"$BENCH_TMP/samples.json"
+	PYTHONDONTWRITEBYTECODE=1 python3 test/bench/report.py ${JSON:+--json "$JSON"} ${MARKDOWN:+--markdown "$MARKDOWN"} \
+		${SVG:+--svg "$SVG"} "$BENCH_TMP/samples.json"
 }
 
 main "$@"

@@ -9,6 +9,7 @@ one after the other; all processes begin at the same moment.
 --processes N    at a time (200)              --addresses N    of the pool (0: as many as pods)
 --pods N         together (1000)              --rounds N       of ADDs and then DELs of them all (1)
 --plugin FILE    (/opt/cni/bin/kube-ipam)     --json FILE      gets the figures, too
+--bare           the plugin is none and does nothing: what ADDs cost beside it
 
 An ADD that has no answer from etcd in time is tried anew, in a new sandbox after a DEL, as a kubelet does it. Fails when an ADD says
 anything else, such as that no address is free; when two have one address; when a pool that is full gives out another one; or when
@@ -16,9 +17,11 @@ something is left at the end. Prints what it took, how many calls had to be done
 """
 import argparse
 import collections
+import functools
 import ipaddress
 import json
 import os
+import resource
 import statistics
 import subprocess
 import sys
@@ -26,6 +29,8 @@ import time
 
 import etcd
 import runtime
+import servers
+import together
 
 SANDBOXES = 16
 TRIES = 20
@@ -40,7 +45,7 @@ class Herd:
         ipam = self.conf["ipam"]
         first = ipaddress.ip_address(ipam["rangeStart"])
         ipam["rangeEnd"] = str(first + (options.addresses or options.pods) - 1)
-        self.figures, self.cids = {}, {}
+        self.figures, self.cids, self.servers = {}, {}, servers.Servers()
         self.etcd = etcd.Etcd(ipam["etcdConfig"]) if "etcdConfig" in ipam else None
         names = [f"herd-{i}" for i in range(SANDBOXES)]
         have = set(os.listdir("/run/netns")) if os.path.isdir("/run/netns") else set()
@@ -57,23 +62,44 @@ class Herd:
         return runtime.Container(cid, "eth0", f"/run/netns/herd-{pod % SANDBOXES}", ("herd", f"pod-{pod}", f"uid-{pod}"))
 
     def share(self, verb, process):
-        """What one process does."""
+        """What one process does: all is prepared that can be before it begins, and what came of it is looked at when all is over."""
         caller = runtime.Runtime(self.options.plugin)
         conf = runtime.with_annotations(self.node_conf(f"node-{process}"), {})
+        calls = []
         for pod in range(process, self.options.pods, self.options.processes):
-            yield self.add(caller, conf, pod) if verb == "ADD" else self.delete(caller, conf, pod)
+            container = self.container(pod, self.cids.get(pod, f"pod-{pod}-0"))
+            calls.append((pod, container, runtime.Prepared(self.options.plugin, verb, conf, container)))
+        follow = self.add if verb == "ADD" else self.delete
 
-    def add(self, caller, conf, pod):
-        start = time.monotonic()
+        def go():
+            made = [follow(caller, conf, *call) for call in calls]
+            return lambda: [self.look_at(*call) for call in made]
+
+        return go
+
+    def look_at(self, pod, container, outcome, seconds, again):
+        outcome = outcome()
+        addresses = outcome.addresses if outcome.ok and not self.options.bare and outcome.answer else []
+        again = "is queued" in outcome.log if again is None else again
+        return Call(pod, container.cid, addresses, seconds, "" if outcome.ok else str(outcome), again)
+
+    def add(self, caller, conf, pod, container, first):
+        if first.start():
+            return pod, container, first.outcome, first.seconds, 0
+        start, outcome = time.monotonic() - first.seconds, first.outcome()
         for again in range(TRIES):
-            container = self.container(pod, f"pod-{pod}-{again}")
-            outcome = caller.call("ADD", conf, container)
             if outcome.ok or outcome.code != runtime.CODE_TRY_AGAIN or not self.may_pass(outcome):
                 break
             caller.call("DEL", conf, container)
             self.drain(caller, conf)
-        return Call(pod, container.cid, outcome.addresses if outcome.ok else [], time.monotonic() - start,
-                    "" if outcome.ok else str(outcome), again)
+            container = self.container(pod, f"pod-{pod}-{again + 1}")
+            outcome = caller.call("ADD", conf, container)
+        return pod, container, lambda: outcome, time.monotonic() - start, again
+
+    def delete(self, caller, conf, pod, container, call):
+        call.start()
+        self.drain(caller, conf)
+        return pod, container, call.outcome, call.seconds, None
 
     def may_pass(self, outcome):
         """Without an answer in time; or there is no free address while what such an ADD has claimed is not given back yet."""
@@ -91,51 +117,31 @@ class Herd:
             if os.path.isdir(folder) and os.listdir(folder):
                 caller.call("GC", conf)
 
-    def delete(self, caller, conf, pod):
-        outcome = caller.call("DEL", conf, self.container(pod, self.cids[pod]))
-        queued = "is queued" in outcome.log
-        self.drain(caller, conf)
-        return Call(pod, self.cids[pod], [], outcome.seconds, "" if outcome.ok else str(outcome), queued)
-
-    def fork(self, verb, process, gate):
-        """A process that does its share as soon as the gate is closed, which opens it. Where to read what came of it."""
-        here, there = os.pipe()
-        if os.fork():
-            os.close(there)
-            return here
-        try:
-            os.close(gate[1])
-            os.read(gate[0], 1)
-            with os.fdopen(there, "w") as file:
-                json.dump(list(self.share(verb, process)), file)
-        finally:
-            os._exit(0)
-
     def all_at_once(self, verb):
         """All calls, and how long they took together."""
-        gate = os.pipe()
-        answers = [os.fdopen(self.fork(verb, process, gate)) for process in range(self.options.processes)]
         asked = self.etcd and self.etcd.requests()
-        start = time.monotonic()
-        os.close(gate[1])
-        calls = [Call(*call) for answer in answers for call in json.load(answer)]
-        took = time.monotonic() - start
-        os.close(gate[0])
-        for answer in answers:
-            answer.close()
-            os.wait()
-        self.tell(verb, calls, took, asked)
+        before = self.cpu()
+        shares, took = together.together([functools.partial(self.share, verb, process) for process in range(self.options.processes)])
+        calls = [Call(*call) for share in shares for call in share]
+        cpu = [now - then for now, then in zip(self.cpu(), before)]
+        self.tell(verb, calls, took, cpu, asked)
         failed = [f"{verb} of pod-{call.pod}: {call.said}" for call in calls if call.said]
         if failed or len(calls) != self.options.pods:
             sys.exit("\n".join(failed[:10]) or f"{len(calls)} calls of {self.options.pods}")
         return calls
 
-    def tell(self, verb, calls, took, asked):
+    def cpu(self):
+        """Seconds of processor time so far: of all processes, and of the servers."""
+        used = resource.getrusage(resource.RUSAGE_CHILDREN)
+        return used.ru_utime + used.ru_stime, self.servers.used() / 1e6
+
+    def tell(self, verb, calls, took, cpu, asked):
         seconds = sorted(call.seconds for call in calls)
         figures = {"calls": len(calls), "processes": self.options.processes, "seconds": took, "per_second": len(calls) / took,
-                   "median_ms": statistics.median(seconds) * 1000, "slowest_ms": seconds[-1] * 1000}
-        said = ("{calls} {verb}s, {processes} at a time: {seconds:.2f} s, {per_second:.0f}/s, "
-                "median {median_ms:.0f} ms, slowest {slowest_ms:.0f} ms")
+                   "median_ms": statistics.median(seconds) * 1000, "slowest_ms": seconds[-1] * 1000,
+                   "cpu_seconds": cpu[0], "servers_cpu_seconds": cpu[1]}
+        said = ("{calls} {verb}s, {processes} at a time: {seconds:.2f} s ({cpu_seconds:.2f} s of CPU, servers' "
+                "{servers_cpu_seconds:.2f}), {per_second:.0f}/s, median {median_ms:.0f} ms, slowest {slowest_ms:.0f} ms")
         if self.etcd:
             figures["again"] = sum(call.again for call in calls)
             said += "; {again} anew"
@@ -154,6 +160,7 @@ class Herd:
         twice = {address: pods for address, pods in owners.items() if len(pods) > 1}
         if twice or len(owners) != self.options.pods:
             sys.exit(f"given twice: {twice}; {len(owners)} addresses for {self.options.pods} pods")
+        self.figures["ADD"]["distinct"] = len(owners)
 
     def expect_full(self):
         one_more = runtime.Runtime(self.options.plugin).call(
@@ -162,7 +169,9 @@ class Herd:
             sys.exit(f"all addresses are taken, and one more ADD says: {one_more}")
 
     def run(self):
-        for _ in range(self.options.rounds):
+        if self.options.bare:
+            self.all_at_once("ADD")
+        for _ in range(0 if self.options.bare else self.options.rounds):
             calls = self.all_at_once("ADD")
             self.cids = {call.pod: call.cid for call in calls}
             self.expect_distinct(calls)
@@ -183,6 +192,7 @@ def parse():
     parser.add_argument("--conf", required=True)
     parser.add_argument("--plugin", default="/opt/cni/bin/kube-ipam")
     parser.add_argument("--json")
+    parser.add_argument("--bare", action="store_true")
     for name, value in {"processes": 200, "pods": 1000, "addresses": 0, "rounds": 1}.items():
         parser.add_argument(f"--{name}", type=int, default=value)
     return parser.parse_args()
