@@ -19,6 +19,10 @@ readonly -a ARCHIVES_CPPFLAGS=(-U_FORTIFY_SOURCE -D_FORTIFY_SOURCE=3)
 readonly -a ARCHIVES_CFLAGS=(-O2 -g -fPIE -flto -ffunction-sections -fdata-sections -fstack-protector-strong
 	-fstack-clash-protection -fcf-protection)
 
+# What an archive was made by.
+ARCHIVES_RECIPE=$(sha256sum <"${BASH_SOURCE[0]}") || exit
+readonly ARCHIVES_RECIPE
+
 # Off: all but HTTP(S) to servers that are named in a configuration file, with a bearer token or a client certificate.
 readonly -a ARCHIVES_CURL=(
 	--disable-shared --enable-static --disable-dependency-tracking --disable-versioned-symbols
@@ -99,12 +103,13 @@ archives_build_curl()
 	archives_pc libcurl "$1" libcurl.a "libcares libssl libcrypto"
 }
 
-# archives_make NAME: builds .cache/release-NAME unless it is there and no older than what the machine has installed.
+# archives_make NAME PACKAGE: builds .cache/release-NAME unless it is there, made by this very recipe, and no older than the package that
+# the machine has installed.
 archives_make()
 {
 	local name=$1 package=$2 target=$RELEASE_CACHE/release-$1 installed version
 	installed=$(dpkg-query -W -f '${source:Version}' "$package" 2>/dev/null) || true
-	if [[ -d $target ]]; then
+	if [[ $(cat "$target/recipe" 2>/dev/null) == "$ARCHIVES_RECIPE" ]]; then
 		dpkg --compare-versions "$(<"$target/version")" lt "${installed:-0}" || return 0
 	fi
 	echo "building ${name} from Debian's source package" >&2
@@ -115,6 +120,7 @@ archives_make()
 		version=$(sed -n 's/^Version: //p' "$ARCHIVES_TMP/$name"_*.dsc | head -n 1)
 		echo "$version" >"$ARCHIVES_TMP/out/version"
 		cp "$ARCHIVES_TMP/$name"_*.dsc "$ARCHIVES_TMP/$name/debian/copyright" "$ARCHIVES_TMP/out/"
+		echo "$ARCHIVES_RECIPE" >"$ARCHIVES_TMP/out/recipe"
 		"archives_build_$name" "${version%-*}"
 	) >"$ARCHIVES_TMP/log" 2>&1 || {
 		cat "$ARCHIVES_TMP/log" >&2
