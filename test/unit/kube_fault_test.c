@@ -239,6 +239,8 @@ static void our_own_files_are_named(void **state)
 	api->config.ca_file = copy_text(api->ca_file);
 	api->config.cert_file = api_path(api, "client.pem");
 	api->config.key_file = api_path(api, "client-other-key.pem");
+	/* By a server that wants to see one. */
+	use_port(api, "client");
 	assert_pod_fails(api, ERROR_CONFIG, "correct client-");
 	assert_int_equal(times_asked(api), 0);
 }
