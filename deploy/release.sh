@@ -31,10 +31,13 @@ build()
 	local paths=$RELEASE_CACHE/release-curl/pkgconfig:$RELEASE_CACHE/release-cjson/pkgconfig${PKG_CONFIG_PATH:+:$PKG_CONFIG_PATH}
 	local -a options=(-Dbuildtype=plain -Dprefer_static=true -Dtests=disabled "-Dpkg_config_path=${paths//:/,}"
 		"-Dc_args=${ARCHIVES_CPPFLAGS[*]} $flags" "-Dc_link_args=$flags -Wl,-Map=lamina.map")
-	if [[ ! -e $RELEASE_BUILD/build.ninja || $(cat "$RELEASE_BUILD/options" 2>/dev/null) != "${options[*]}" ]]; then
+	# ninja does not look at archives of the system: an update of one of them is a security fix.
+	local made_by
+	made_by="${options[*]} $(dpkg-query -W '*-dev' 'gcc*' 'binutils*' | sha256sum) $ARCHIVES_RECIPE"
+	if [[ ! -e $RELEASE_BUILD/build.ninja || $(cat "$RELEASE_BUILD/options" 2>/dev/null) != "$made_by" ]]; then
 		rm -rf "$RELEASE_BUILD"
 		CC=gcc AR=gcc-ar quietly meson setup "$RELEASE_BUILD" "$RELEASE_ROOT" "${options[@]}"
-		echo "${options[*]}" >"$RELEASE_BUILD/options"
+		echo "$made_by" >"$RELEASE_BUILD/options"
 	fi
 	quietly ninja -C "$RELEASE_BUILD" lamina
 }

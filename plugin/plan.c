@@ -363,7 +363,7 @@ static void finish_kind(struct plan *plan, bool in_process, struct run *run, boo
 	for (size_t i = plan->count; i-- > 0;) {
 		struct attachment *a = plan->attachments[i];
 		cleanup_error struct error now = {0};
-		bool under_way = is_program(a);
+		bool under_way = is_program(a) && !failed[i];
 
 		if (a->ops->in_process != in_process)
 			continue;

@@ -55,7 +55,8 @@ archives_apt_prepare()
 		#clear APT::Update::Post-Invoke;
 		#clear APT::Update::Post-Invoke-Success;
 	EOF
-	archives_apt update
+	# A suite that could not be fetched is an error: an older source without the security fixes would be taken.
+	archives_apt update --error-on=any || { sleep 5 && archives_apt update --error-on=any; }
 }
 
 # archives_fetch NAME: Debian's source package, unpacked and patched, in $ARCHIVES_TMP/NAME. apt has verified it.
