@@ -470,6 +470,21 @@ processes()
 	assert_equal "$(node_exec ls /var/lib/cni/multus/results | grep -c "$CID")" 0
 }
 
+@test "a delegate whose record says no type does not disturb the DEL of an older one" {
+	stubs one two
+	cni ADD
+	assert_ok
+	stub_set one DEL run "echo one-begins >>$ORDER; sleep 0.3; echo one-DEL >>$ORDER"
+	node_exec sh -c 'jq -c "(.[] | select(.Name == \"net-two\")).Bytes = ({name: \"net-two\"} | tojson | @base64)" "$1" >"$1.new" &&
+		mv "$1.new" "$1"' sh "$RECORD"
+	: >"$ORDER"
+	cni DEL
+	assert_code 7
+	assert_msg 'type'
+	assert_order one-begins one-DEL
+	node_exec rm "$RECORD"
+}
+
 @test "a failing delegate does not keep net1 and its address from being given back [check 41]" {
 	stubs one
 	conf_edit '.delegates[1] = $net1' --argjson net1 "$(seed_conf '.delegates[1]')"
