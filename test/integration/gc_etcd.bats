@@ -135,6 +135,7 @@ held()
 	assert_equal "$(held)" other
 }
 
+# bats test_tags=fault
 @test "an address that etcd has and no record names goes in the second pass of lamina gc, unless its namespace is there" {
 	add pod
 	add other
@@ -150,6 +151,7 @@ held()
 	assert_equal "$(held)" other
 }
 
+# bats test_tags=fault
 @test "lamina gc finds the cluster of a lease of kube-ipam's, though its configuration is another plugin's" {
 	PLUGIN=kube-ipam
 	CONF=$(jq '.delegates[0] + {name: "elsewhere", cniVersion: "1.1.0", capabilities, runtimeConfig}' <<<"$CONF")

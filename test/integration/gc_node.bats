@@ -48,7 +48,7 @@ teardown()
 collect()
 {
 	local -a env=(env)
-	[[ -z ${WAIT:-} ]] || env+=(LAMINA_GC_WAIT="$WAIT")
+	[[ -z ${WAIT:-} ]] || env+=(LAMINA_GC_WAIT="$WAIT") # builds with fault points only
 	run --separate-stderr node_exec "${env[@]}" /opt/cni/bin/lamina gc --json "$@"
 	echo "gc: $status" "$output" "$stderr"
 	found=$(jq -r '.[] | "\(.what) \(.container) \(.why): \(.result)"' <<<"$output")
@@ -83,6 +83,7 @@ edit_record()
 	node_exec sh -c 'jq -c "$2" "$1" >/run/edited && mv /run/edited "$1"' sh "$STATE/$1" "$2"
 }
 
+# bats test_tags=fault
 @test "a pod whose namespace is gone is collected in the second pass, five minutes later" {
 	add other
 	snapshot
@@ -104,6 +105,7 @@ edit_record()
 	POD=other pod_ping 10.188.0.1
 }
 
+# bats test_tags=fault
 @test "one pass is never enough, however short the wait" {
 	add pod
 	pod_down pod
@@ -113,6 +115,7 @@ edit_record()
 	assert_equal "$found" "record pod namespace gone: collected"
 }
 
+# bats test_tags=fault
 @test "what is there again is struck: its five minutes begin anew" {
 	add pod
 	node_exec sh -c 'touch /run/kept && mount --bind /run/netns/pod /run/kept && umount /run/netns/pod'
@@ -127,6 +130,7 @@ edit_record()
 	node_exec sh -c 'umount /run/kept; rm /run/kept'
 }
 
+# bats test_tags=fault
 @test "what was noted in another boot, or in times to come, or is damaged, counts for nothing" {
 	local change
 	add pod
@@ -152,6 +156,7 @@ edit_record()
 	POD=other pod_ping 10.188.0.1
 }
 
+# bats test_tags=fault
 @test "a dry run changes nothing, and says what would be done and what waits" {
 	add pod
 	add other
@@ -170,6 +175,7 @@ edit_record()
 	assert_unchanged
 }
 
+# bats test_tags=fault
 @test "a table for people: what, whose, why, and what came of it" {
 	run --separate-stderr lamina gc
 	assert_equal "$status/$output/$stderr" "0/nothing to collect/"
@@ -183,6 +189,7 @@ edit_record()
 	[[ ${lines[1]} =~ collected\ +10.188.0.10$ ]]
 }
 
+# bats test_tags=fault
 @test "a pod whose ADD or DEL is under way is left for the next pass" {
 	use_stub
 	stub_set hand ADD run "touch $NODE_DIR/begun; while [ ! -e $NODE_DIR/go ]; do sleep 0.01; done"
@@ -198,6 +205,7 @@ edit_record()
 	pod_ping 10.188.0.1
 }
 
+# bats test_tags=fault
 @test "programs that a killed ADD left running keep its record until they have ended" {
 	use_stub
 	stub_set hand ADD run "touch $NODE_DIR/begun; while [ ! -e $NODE_DIR/go ]; do sleep 0.01; done"
@@ -218,6 +226,7 @@ edit_record()
 	rm "$NODE_DIR/go" "$NODE_DIR/begun"
 }
 
+# bats test_tags=fault
 @test "a record whose container came again meanwhile is not touched" {
 	use_stub
 	add pod
@@ -234,6 +243,7 @@ edit_record()
 	assert_equal "$(recorded | grep -cv results/)" 1
 }
 
+# bats test_tags=fault
 @test "one DEL that fails does not keep the others: exit status 1, who and why on stderr, and the next pass goes on" {
 	use_stub
 	add pod
@@ -253,6 +263,7 @@ edit_record()
 	assert_equal "$(recorded)/$(held)" /
 }
 
+# bats test_tags=fault
 @test "an address without a record is given back in the second pass, when its namespace is gone" {
 	add pod
 	add other
@@ -266,6 +277,7 @@ edit_record()
 	assert_equal "$(held)" 10.188.0.11
 }
 
+# bats test_tags=fault
 @test "leases of the stand-alone kube-ipam are collected like records" {
 	PLUGIN=kube-ipam
 	CONF=$(jq '.delegates[1] + {cniVersion: "1.1.0", capabilities}' <<<"$CONF")
@@ -296,6 +308,7 @@ edit_record()
 	assert_equal "$(recorded)/$(held)" /
 }
 
+# bats test_tags=fault
 @test "two at once do not do one DEL twice: the second says that another is at work" {
 	use_stub
 	add pod

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Prints the state of the node that it runs in, one fact a line, in an order of its own: for comparing before and after.
 # Left out: what changes by itself (carrier, link-local IPv6), and what reference plugins keep for good (host-local's cursor and
-# lock, address and mtu of a bridge, which follow its ports), or lamina's store (where to look for the next free address).
+# lock, address and mtu of a bridge, which follow its ports), or lamina (where to look for the next free address, TLS sessions).
 set -euo pipefail
 
 # What ip says, as JSON, each list after a string that says what it is: `NAMESPACE KIND`. Usage: state_ask LABEL [ip options ...]
@@ -75,7 +75,7 @@ state_files()
 		[[ ! -f $file ]] || sha256sum "$file"
 	done < <(state_find ! -name '*.db' ! -name '*.db-*' \
 		! -path '/var/lib/cni/networks/*/last_reserved_ip.*' ! -path '/var/lib/cni/networks/*/lock' \
-		! -path /var/lib/cni/multus/imported)
+		! -path /var/lib/cni/multus/imported ! -path '/run/lamina/tls-*')
 	while IFS= read -r -d '' file; do
 		state_store "$file"
 	done < <(state_find -name '*.db')
