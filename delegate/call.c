@@ -217,6 +217,12 @@ static int explain_failure(const struct process_end *end, struct error *e)
 	return add_stderr(end, e);
 }
 
+bool call_ends(const struct call *call, int64_t deadline)
+{
+	return process_ends(call->process, deadline < call->deadline ? deadline : call->deadline) ||
+	       clock_left(call->deadline) == 0;
+}
+
 int call_finish(struct call *call, char **ret_out, size_t *ret_length, struct error *e)
 {
 	cleanup_process_end struct process_end end = {0};

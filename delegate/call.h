@@ -32,6 +32,9 @@ int call_start(const struct call_params *params, const char *plugin, const char 
  */
 int call_finish(struct call *call, char **ret_out, size_t *ret_length, struct error *e);
 
+/** Whether its plugin ends by then: call_finish, which follows, has nothing to wait for. */
+bool call_ends(const struct call *call, int64_t deadline);
+
 void call_free(struct call *call);
 
 DEFINE_CLEANUP(struct call, call_free)

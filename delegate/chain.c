@@ -421,16 +421,30 @@ int chain_del_start(
 	return 0;
 }
 
-int chain_del_finish(struct chain *chain, struct error *e)
+static void finish_one_del(struct chain *chain)
+{
+	cleanup_error struct error failed = {0};
+
+	finish_plugin(chain, chain->left - 1, NULL, NULL, &failed);
+	error_keep_first(&chain->failed, &failed);
+	chain->left--;
+	start_next_del(chain);
+}
+
+bool chain_del_ends(struct chain *chain, int64_t deadline)
 {
 	while (chain->left > 0) {
-		cleanup_error struct error failed = {0};
-
-		finish_plugin(chain, chain->left - 1, NULL, NULL, &failed);
-		error_keep_first(&chain->failed, &failed);
-		chain->left--;
-		start_next_del(chain);
+		if (!call_ends(chain->call, deadline))
+			return false;
+		finish_one_del(chain);
 	}
+	return true;
+}
+
+int chain_del_finish(struct chain *chain, struct error *e)
+{
+	while (chain->left > 0)
+		finish_one_del(chain);
 	if (!chain->failed.err)
 		return 0;
 	error_clear(e);

@@ -56,6 +56,9 @@ void chain_settle(struct chain *chain);
 int chain_del_start(struct chain *chain, const struct call_params *params, const cJSON *previous, int64_t deadline,
 	struct error *e);
 
+/** Whether all of it ends by then; starts the plugins before it meanwhile. chain_del_finish follows in any case. */
+bool chain_del_ends(struct chain *chain, int64_t deadline);
+
 /** Awaits it and calls the plugins before it. The first error is returned when all were called. */
 int chain_del_finish(struct chain *chain, struct error *e);
 

@@ -177,6 +177,11 @@ static int watch(const struct process *process, int64_t deadline)
 	}
 }
 
+bool process_ends(const struct process *process, int64_t deadline)
+{
+	return watch(process, deadline) != -ETIMEDOUT;
+}
+
 /* Members that are not our children (their parent lives in another group) cannot be reaped, only be seen to go. */
 static void await_group(pid_t group)
 {

@@ -37,6 +37,9 @@ struct process_end {
  */
 int process_await(struct process *process, int64_t deadline, struct process_end *ret, struct error *e);
 
+/** Whether it ends, or must be ended for what it wrote, by then. Nothing comes of it: process_await follows. */
+bool process_ends(const struct process *process, int64_t deadline);
+
 void process_end_clear(struct process_end *end);
 
 /** Frees the handle; a process still running is killed with its group and awaited. */

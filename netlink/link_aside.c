@@ -1,5 +1,6 @@
 /* Deleting links without waiting for what the kernel does behind it. */
 #include "netlink/link.h"
+#include "plugin/base/log.h"
 
 #include <errno.h>
 #include <stdbool.h>
@@ -8,6 +9,9 @@
 #include <unistd.h>
 
 #define LOOK_AGAIN 200 /* microseconds */
+
+/* A process that somebody has stopped is not waited for. */
+#define PATIENCE (5 * SECONDS)
 
 /* Who called us waits for the end of our standard streams, not for this process: it keeps none of them. */
 static void close_others(int keep)
@@ -59,7 +63,10 @@ int link_delete_aside(struct nl *nl, int netns_fd, const int *ifindex, size_t co
 
 	if (pid == 0)
 		delete_and_exit(netns_fd, ifindex, count);
-	for (bool ended = pid < 0; !ended;) {
+
+	const int64_t limit = clock_now() + PATIENCE;
+
+	for (bool ended = pid < 0; !ended && clock_now() < limit;) {
 		ended = has_ended(pid);
 
 		int r = are_gone(nl, ifindex, count, e);
@@ -68,6 +75,6 @@ int link_delete_aside(struct nl *nl, int netns_fd, const int *ifindex, size_t co
 			return r < 0 ? r : 0;
 		usleep(LOOK_AGAIN);
 	}
-	/* It could not: then we say why, unless we can. */
+	/* It could not, or does not: then we say why, unless we can. */
 	return link_delete_all(nl, ifindex, count, e);
 }

@@ -134,6 +134,13 @@ static int del_start_exec(struct attachment *a, struct run *run, struct error *e
 	return chain_del_start(p->chain, call_params(a, run, "DEL"), a->result, run->call_deadline, e);
 }
 
+static bool del_ends_exec(struct attachment *a, int64_t deadline)
+{
+	struct exec_private *p = a->private;
+
+	return chain_del_ends(p->chain, deadline);
+}
+
 static int del_finish_exec(struct attachment *a, struct run *run, struct error *e)
 {
 	struct exec_private *p = a->private;
@@ -203,6 +210,7 @@ const struct attachment_ops attach_exec = {
 	.finish = finish_exec,
 	.settle = settle_exec,
 	.del_start = del_start_exec,
+	.del_ends = del_ends_exec,
 	.del_finish = del_finish_exec,
 	.check = check_exec,
 	.status = status_exec,

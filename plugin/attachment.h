@@ -93,6 +93,9 @@ struct attachment_ops {
 
 	/** The one way down, for a failed ADD, DEL and GC: goes by .made and .conf alone; what is gone is success. */
 	int (*del_start)(struct attachment *a, struct run *run, struct error *e);
+	bool (*del_ends)(
+		struct attachment *a, int64_t deadline); /* whether del_finish will not have to wait; may be NULL
+							  */
 	int (*del_finish)(struct attachment *a, struct run *run, struct error *e);
 
 	/** Compares kernel, store and what was recorded; calls CHECK of other programs. */

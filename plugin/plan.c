@@ -8,6 +8,9 @@
 #include <errno.h>
 #include <string.h>
 
+/* How long other programs' DEL goes before ours: they take 30 ms. */
+#define HEAD_START SECONDS
+
 /* The first that serves a configuration makes it; attach_exec serves everything. */
 static const struct attachment_ops *const kinds[] = {&attach_macvlan, &attach_exec};
 
@@ -357,26 +360,49 @@ static void delete_links(struct run *run, struct error *e)
 	run->doomed_count = 0;
 }
 
-/* Newest first. What fails in one is no reason to leave the others. */
-static void finish_kind(struct plan *plan, bool in_process, struct run *run, bool *failed, struct error *e)
+/* What fails in one is no reason to leave the others. */
+static void finish_del(struct attachment *a, struct run *run, bool *failed, struct error *e)
 {
-	for (size_t i = plan->count; i-- > 0;) {
+	cleanup_error struct error now = {0};
+
+	if (!*failed && a->ops->del_finish(a, run, &now) < 0)
+		note(failed, e, &now);
+}
+
+/*
+ * Finishes the programs among the first `below`, newest first, each of which starts the next one. The first that is
+ * still at work at the limit is left to run. Returns how far it came: what is to be finished then is below that.
+ */
+static size_t finish_programs(
+	struct plan *plan, size_t below, int64_t limit, struct run *run, bool *failed, struct error *e)
+{
+	for (size_t i = below; i-- > 0;) {
 		struct attachment *a = plan->attachments[i];
-		cleanup_error struct error now = {0};
 		bool under_way = is_program(a) && !failed[i];
 
-		if (a->ops->in_process != in_process)
+		if (a->ops->in_process)
 			continue;
-		if (!failed[i] && a->ops->del_finish(a, run, &now) < 0)
-			note(&failed[i], e, &now);
+		if (under_way && limit && !a->ops->del_ends(a, limit))
+			return i + 1;
+		finish_del(a, run, &failed[i], e);
 		if (under_way)
 			start_program(plan, i, run, failed, e);
+	}
+	return 0;
+}
+
+static void finish_own(struct plan *plan, struct run *run, bool *failed, struct error *e)
+{
+	for (size_t i = plan->count; i-- > 0;) {
+		if (plan->attachments[i]->ops->in_process)
+			finish_del(plan->attachments[i], run, &failed[i], e);
 	}
 }
 
 /*
  * Other programs' interfaces first, ours behind them: the kernel takes links apart one after the other, 15 ms each, and
- * a program that must wait for ours would be late by that, while nobody has to wait for the end of ours.
+ * a program that must wait for ours would be late by that, while nobody has to wait for the end of ours. A program that
+ * hangs does not keep ours, though: whoever waits for us may lose patience before it is killed.
  */
 int plan_unmake(struct plan *plan, struct run *run, bool *done, struct error *e)
 {
@@ -384,14 +410,17 @@ int plan_unmake(struct plan *plan, struct run *run, bool *done, struct error *e)
 
 	start_program(plan, plan->count, run, failed, e);
 	warm_releases(plan, run);
-	finish_kind(plan, false, run, failed, e);
-	trace_step("programs ended");
+
+	size_t below = finish_programs(plan, plan->count, clock_now() + HEAD_START, run, failed, e);
+
+	trace_step(below ? "programs are late" : "programs ended");
 	find_links(plan, run, failed, e);
 	delete_links(run, e);
 	trace_step("links deleted");
 	/* Too late to fail: what is deleted is deleted. */
 	fault_point("links_deleted");
-	finish_kind(plan, true, run, failed, e);
+	finish_own(plan, run, failed, e);
+	finish_programs(plan, below, 0, run, failed, e);
 	for (size_t i = 0; i < plan->count; i++)
 		done[i] = !failed[i];
 	return e->err;

@@ -502,6 +502,26 @@ processes()
 	assert_ok
 }
 
+@test "a default network whose DEL hangs does not keep net1, nor the address that another IPAM gave it" {
+	stubs one
+	conf_edit '.delegates[1] = ($net1 | .ipam = {type: "host-local", subnet: "10.188.0.0/16", rangeStart: "10.188.0.77", rangeEnd: "10.188.0.77"})' \
+		--argjson net1 "$(seed_conf '.delegates[1]')"
+	cni ADD
+	assert_ok
+	node_exec test -e /var/lib/cni/networks/k8snet2/10.188.0.77
+	stub_set one DEL run 'sleep 4751'
+	cni_start DEL
+	timeout 20 bash -c "while kill -0 $CNI_PID && nsenter --target $NODE_PID --mount test -e /var/lib/cni/networks/k8snet2/10.188.0.77; do sleep 0.1; done"
+	refute_link net1
+	node_exec test ! -e /var/lib/cni/networks/k8snet2/10.188.0.77
+	assert_equal "$(processes 'sleep 4751' | wc -l)" 1
+	node_exec pkill -f 'sleep 4751'
+	cni_wait
+	assert_ok
+	node_exec test ! -e "$RECORD"
+	stub_reset one
+}
+
 @test "a delegate sees no file of ours but its standard streams [check 85]" {
 	stubs one
 	# Ours, and one that our caller left open.
