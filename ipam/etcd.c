@@ -208,9 +208,11 @@ static bool post_warm(struct etcd *etcd, size_t i, const char *method, const cha
 
 	cleanup_http_call struct http_call *call = steal_ptr(etcd->warm);
 
-	http_send(call, body, earlier(clock_now() + try_time(etcd, i), etcd->deadline));
+	const bool had_time = http_send(call, body, earlier(clock_now() + try_time(etcd, i), etcd->deadline));
+
 	http_await(call, ret);
-	if (ret->sent || ret->failure == HTTP_REFUSED || ret->failure == HTTP_TIMEOUT || ret->failure == HTTP_NAME)
+	if (ret->sent || ret->failure == HTTP_REFUSED || ret->failure == HTTP_NAME ||
+		(ret->failure == HTTP_TIMEOUT && had_time))
 		return true;
 	/* It ended before it had the body: whatever that was, it says nothing about the body. */
 	http_reply_clear(ret);

@@ -101,13 +101,16 @@ static int open_temporary(const char *temporary, mode_t mode, struct error *e)
 	return open(temporary, flags, mode);
 }
 
-/* True once fd is locked and still the file of that name: another writer may have renamed it while we opened it. */
-static bool is_ours(int fd, const char *temporary)
+/* 1 once fd is locked and still the file of that name: another writer may have renamed it while we opened it. -1: there
+ * are no locks on this file system (errno). */
+static int is_ours(int fd, const char *temporary)
 {
 	struct stat held, named;
 
-	return flock(fd, LOCK_EX | LOCK_NB) == 0 && fstat(fd, &held) == 0 && lstat(temporary, &named) == 0 &&
-	       held.st_dev == named.st_dev && held.st_ino == named.st_ino;
+	if (flock(fd, LOCK_EX | LOCK_NB) < 0)
+		return errno == EWOULDBLOCK || errno == EINTR ? 0 : -1;
+	return fstat(fd, &held) == 0 && lstat(temporary, &named) == 0 && held.st_dev == named.st_dev &&
+	       held.st_ino == named.st_ino;
 }
 
 /* One writer at a time: two that shared the name would publish each other's half. The kernel ends a dead one's lock. */
@@ -118,8 +121,11 @@ static int claim_temporary(const char *temporary, mode_t mode, struct error *e)
 
 		if (fd < 0)
 			return fd;
-		if (is_ours(fd, temporary))
-			return ftruncate(fd, 0) < 0 ? -1 : steal_fd(&fd);
+
+		int ours = is_ours(fd, temporary);
+
+		if (ours)
+			return ours < 0 || ftruncate(fd, 0) < 0 ? -1 : steal_fd(&fd);
 		usleep(WRITER_PAUSE_US);
 	}
 	errno = EBUSY;
@@ -149,11 +155,20 @@ int file_write(const char *path, mode_t mode, const char *bytes, size_t length, 
 	return 0;
 }
 
+/* One that another writer is at work on is his. */
+static void remove_leftover(const char *temporary)
+{
+	cleanup_close int fd = open(temporary, O_WRONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
+
+	if (fd >= 0 && is_ours(fd, temporary) > 0)
+		unlink(temporary);
+}
+
 int file_remove(const char *path, struct error *e)
 {
 	cleanup_free char *temporary = leftover_name(path);
 
-	unlink(temporary);
+	remove_leftover(temporary);
 	if (unlink(path) < 0 && errno != ENOENT && errno != ENOTDIR)
 		return error_set(e, -errno, code_of(errno), "cannot remove %s: %s", path, strerror(errno));
 	return 0;

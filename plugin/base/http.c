@@ -115,6 +115,7 @@ static size_t give_body(char *bytes, size_t size, size_t count, void *arg)
 
 	memcpy(bytes, call->body + call->body_sent, length);
 	call->body_sent += length;
+	call->body_begun = true;
 	return length;
 }
 
@@ -356,13 +357,14 @@ int http_start(struct http *http, const struct http_request *request, struct htt
 	return 0;
 }
 
-void http_send(struct http_call *call, const char *body, int64_t deadline)
+bool http_send(struct http_call *call, const char *body, int64_t deadline)
 {
 	if (call->done)
-		return;
+		return false;
 	call->body = copy_text(body);
 	set_deadline(call, deadline);
 	curl_easy_pause(call->easy, CURLPAUSE_CONT);
+	return true;
 }
 
 /* Until it has ended or, where that is enough, its connection stands. */

@@ -88,8 +88,8 @@ int http_start(struct http *http, const struct http_request *request, struct htt
  */
 void http_stand(struct http_call *call);
 
-/** Gives it its body, which is copied, and its deadline from now on. */
-void http_send(struct http_call *call, const char *body, int64_t deadline);
+/** Gives it its body, which is copied, and its deadline from now on. False: it has ended before. */
+bool http_send(struct http_call *call, const char *body, int64_t deadline);
 
 /** Lets all calls go on as far as they can, without waiting: for who has other things to do between start and await. */
 void http_progress(struct http *http);

@@ -18,13 +18,14 @@ struct http_call {
 	struct curl_slist *headers, *connect_to;
 	char *body;       /* NULL: none, or not known yet */
 	bool body_later;  /* it comes by give_body */
-	size_t body_sent; /* of body_later */
+	size_t body_sent; /* of body_later, on this connection */
+	bool body_begun;  /* a byte of it may have left, on this connection or an earlier one */
 	char *place;      /* "host:port" of the URL, for people */
 	size_t max_reply, header_bytes;
 	size_t size; /* of the memory at reply.body */
 	int64_t began, deadline;
 	bool done;
-	bool stands; /* of body_later: the connection does, and the head of the request is sent */
+	bool stands;        /* of body_later: the connection does, and the head of the request is sent */
 	bool asked_to_wait; /* there is a Retry-After */
 	const char *broken; /* why we ended the transfer ourselves */
 	enum http_failure broken_as;

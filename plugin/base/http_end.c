@@ -137,7 +137,7 @@ static bool was_sent(const struct http_call *call, CURLcode code, enum http_fail
 	long bytes = 0;
 	curl_off_t began = 0;
 
-	if (call->body_later && call->body_sent == 0)
+	if (call->body_later && !call->body_begun)
 		return false;
 	if (code == CURLE_OK)
 		return true;

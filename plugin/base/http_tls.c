@@ -9,6 +9,7 @@
 #include <openssl/pem.h>
 #include <openssl/ssl.h>
 #include <string.h>
+#include <strings.h>
 #include <unistd.h>
 
 struct http_tls {
@@ -163,8 +164,10 @@ static bool use_certificate(SSL *ssl, const char *text)
 	X509_free(cert);
 	while (good && (cert = PEM_read_bio_X509(bio, NULL, give_no_password, NULL)))
 		good = SSL_add0_chain_cert(ssl, cert) == 1;
+	/* What ends the text is an error of its own; any other is one of a certificate in the chain. */
+	good = good && ERR_GET_REASON(ERR_peek_last_error()) == PEM_R_NO_START_LINE;
 	BIO_free(bio);
-	ERR_clear_error(); /* the end of the text is one */
+	ERR_clear_error();
 	return good;
 }
 
@@ -230,7 +233,7 @@ static CURLcode prepare(CURL *easy, void *ctx, void *arg)
 static bool is_ambiguous(const struct http_tls *tls)
 {
 	for (const struct http_tls *other = tls->next; other; other = other->next) {
-		if (strcmp(other->name, tls->name) == 0 &&
+		if (strcasecmp(other->name, tls->name) == 0 &&
 			memcmp(other->place.secret, tls->place.secret, sizeof(tls->place.secret)) != 0)
 			return true;
 	}
