@@ -42,10 +42,14 @@ build()
 	quietly ninja -C "$RELEASE_BUILD" lamina
 }
 
-# When what is built was written.
+# When what is built was written: as git says, also of a checkout that is another user's.
 source_time()
 {
-	echo "${SOURCE_DATE_EPOCH:-$(git -C "$RELEASE_ROOT" log -1 --format=%ct 2>/dev/null || echo 0)}"
+	[[ -z ${SOURCE_DATE_EPOCH:-} ]] || { echo "$SOURCE_DATE_EPOCH" && return; }
+	GIT_CONFIG_COUNT=1 GIT_CONFIG_KEY_0=safe.directory GIT_CONFIG_VALUE_0=$RELEASE_ROOT git -C "$RELEASE_ROOT" log -1 --format=%ct || {
+		echo "release.sh: this is no checkout: SOURCE_DATE_EPOCH must say when it was written" >&2
+		return 1
+	}
 }
 
 # The binary, what a debugger needs, and the papers.

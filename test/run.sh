@@ -170,7 +170,8 @@ bats_builds()
 	local file=$1 build asked
 	asked=$(sed -n 's/^# Builds: //p' "$file")
 	for build in ${asked:-asan release gcc:fault}; do
-		[[ $build != gcc:fault ]] || grep -q '^# bats test_tags=fault$' "$file" || continue
+		[[ $build =~ ^(gcc|asan|release|gcc:fault)$ ]] || { echo "unknown:$build" && continue; }
+		[[ $build != gcc:fault ]] || grep -q '^# bats test_tags=.*\bfault\b' "$file" || continue
 		[[ " ${BUILT[*]} " == *" ${build%:*} "* ]] || continue
 		case $build in
 		release) [[ -z $RELEASE ]] || echo 'release:!fault' ;;
@@ -182,12 +183,19 @@ bats_builds()
 # bats_queue JOBS FILE ...: starts the files with their builds, that many at a time, and waits. Adds to `outs` of bats_all.
 bats_queue()
 {
-	local jobs=$1 row build tags file name
+	local jobs=$1 rows row build tags file name
 	shift
 	for file in "$@"; do
-		for row in $(bats_builds "$file"); do
+		rows=$(bats_builds "$file")
+		name=$(basename "$file" .bats)
+		# A file that was asked for, or a build that nobody knows: no test must be lost in silence.
+		if [[ $rows == *unknown:* || (-z $rows && ${#FILES[@]} -gt 0) ]]; then
+			echo "=== $file runs with no build of these stages${rows:+ ($rows)}"
+			tally "integration $name" 0 1 0
+			continue
+		fi
+		for row in $rows; do
 			IFS=: read -r build tags <<<"$row"
-			name=$(basename "$file" .bats)
 			while (($(jobs -rp | wc -l) >= jobs)); do
 				wait -n || true
 			done

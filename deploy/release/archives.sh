@@ -51,6 +51,9 @@ archives_apt_prepare()
 		Dir::State::lists "$ARCHIVES_TMP/apt/lists";
 		Dir::Cache "$ARCHIVES_TMP/apt/cache";
 		APT::Sandbox::User "root";
+		Dir::Etc::preferences "/dev/null";
+		Dir::Etc::preferencesparts "/dev/null";
+		#clear APT::Default-Release;
 		#clear APT::Update::Pre-Invoke;
 		#clear APT::Update::Post-Invoke;
 		#clear APT::Update::Post-Invoke-Success;
@@ -81,8 +84,7 @@ archives_build_cjson()
 {
 	local out=$ARCHIVES_TMP/out
 	cd "$ARCHIVES_TMP/cjson" || return
-	mkdir -p "$out/include/cjson"
-	cp cJSON.h "$out/include/cjson/"
+	mkdir -p "$out/include/cjson" && cp cJSON.h "$out/include/cjson/" || return
 	gcc "${ARCHIVES_CPPFLAGS[@]}" "${ARCHIVES_CFLAGS[@]}" -frandom-seed=cJSON.c "-ffile-prefix-map=$PWD=/usr/src/cjson" \
 		-c "$PWD/cJSON.c" -o cJSON.o || return
 	gcc-ar rcsD "$out/libcjson.a" cJSON.o || return
@@ -93,14 +95,11 @@ archives_build_curl()
 {
 	local out=$ARCHIVES_TMP/out
 	local cflags="${ARCHIVES_CFLAGS[*]} -ffile-prefix-map=$ARCHIVES_TMP/curl=/usr/src/curl"
-	mkdir "$ARCHIVES_TMP/curl/build"
-	cd "$ARCHIVES_TMP/curl/build" || return
+	mkdir "$ARCHIVES_TMP/curl/build" && cd "$ARCHIVES_TMP/curl/build" || return
 	CC=gcc AR=gcc-ar RANLIB=gcc-ranlib CPPFLAGS="${ARCHIVES_CPPFLAGS[*]}" CFLAGS=$cflags \
 		"$ARCHIVES_TMP/curl/configure" "${ARCHIVES_CURL[@]}" || return
 	make -C lib -j"$(nproc)" CFLAGS="$cflags -frandom-seed=\$@" ARFLAGS=crD || return
-	mkdir -p "$out/include"
-	cp -r ../include/curl "$out/include/"
-	cp lib/.libs/libcurl.a "$out/"
+	mkdir -p "$out/include" && cp -r ../include/curl "$out/include/" && cp lib/.libs/libcurl.a "$out/" || return
 	archives_pc libcurl "$1" libcurl.a "libcares libssl libcrypto"
 }
 
@@ -120,7 +119,7 @@ archives_make()
 		archives_fetch "$name" || exit
 		version=$(sed -n 's/^Version: //p' "$ARCHIVES_TMP/$name"_*.dsc | head -n 1)
 		echo "$version" >"$ARCHIVES_TMP/out/version"
-		cp "$ARCHIVES_TMP/$name"_*.dsc "$ARCHIVES_TMP/$name/debian/copyright" "$ARCHIVES_TMP/out/"
+		cp "$ARCHIVES_TMP/$name"_*.dsc "$ARCHIVES_TMP/$name/debian/copyright" "$ARCHIVES_TMP/out/" || exit
 		echo "$ARCHIVES_RECIPE" >"$ARCHIVES_TMP/out/recipe"
 		"archives_build_$name" "${version%-*}"
 	) >"$ARCHIVES_TMP/log" 2>&1 || {
