@@ -245,14 +245,20 @@ int plan_begin(struct plan *plan, struct run *run, struct error *e)
 	return a->ops->start(a, run, e);
 }
 
-void plan_warm(struct plan *plan, struct run *run)
+/* Whoever releases comes back when the connections stand: other programs are at work meanwhile. */
+static void warm(struct plan *plan, struct run *run, bool releases)
 {
 	for (size_t i = 0; i < plan->count; i++) {
 		struct attachment *a = plan->attachments[i];
 
-		if (a->ops->warm)
-			a->ops->warm(a, run, false);
+		if (a->ops->warm && (!releases || a->made.lease != MADE_NOTHING))
+			a->ops->warm(a, run, releases);
 	}
+}
+
+void plan_warm(struct plan *plan, struct run *run)
+{
+	warm(plan, run, false);
 }
 
 int plan_make(struct plan *plan, struct run *run, struct error *e)
@@ -323,17 +329,6 @@ static void start_program(struct plan *plan, size_t below, struct run *run, bool
 		if (r >= 0)
 			return;
 		note(&failed[i], e, &now);
-	}
-}
-
-/* The programs are at work meanwhile. */
-static void warm_releases(struct plan *plan, struct run *run)
-{
-	for (size_t i = 0; i < plan->count; i++) {
-		struct attachment *a = plan->attachments[i];
-
-		if (a->ops->warm && a->made.lease != MADE_NOTHING)
-			a->ops->warm(a, run, true);
 	}
 }
 
@@ -409,7 +404,7 @@ int plan_unmake(struct plan *plan, struct run *run, bool *done, struct error *e)
 	cleanup_free bool *failed = allocate(plan->count, sizeof(*failed));
 
 	start_program(plan, plan->count, run, failed, e);
-	warm_releases(plan, run);
+	warm(plan, run, true);
 
 	size_t below = finish_programs(plan, plan->count, clock_now() + HEAD_START, run, failed, e);
 

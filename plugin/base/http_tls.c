@@ -23,7 +23,8 @@ struct http_tls {
 	int alert;
 };
 
-/* To take all of it apart at the end takes as long as a connection does, and nobody has anything of it. */
+/* To take all of it apart at the end takes as long as a connection does, and nobody has anything of it. The old names
+ * of ciphers are for encrypted keys, which are refused. */
 void http_tls_begin(void)
 {
 	OPENSSL_init_crypto(OPENSSL_INIT_NO_ATEXIT | OPENSSL_INIT_NO_ADD_ALL_CIPHERS, NULL);

@@ -80,23 +80,31 @@ static void forget(const struct servers *servers)
 	shell("rm -rf %s/data", servers->folder);
 }
 
+/* A bad member with a good one, whichever is asked first: the call succeeds. warm: its connection is opened before. */
+static void call_beside(void **state, const char *bad, bool warm)
+{
+	for (int round = 0; round < 3; round++) {
+		cleanup_session struct session session =
+			session_begin(*state, (const char *[]){bad, "good", NULL}, NULL, 2 * SECONDS);
+		cleanup_error struct error e = {0};
+
+		forget(*state);
+		if (warm) {
+			etcd_warm(session.etcd, false);
+			http_progress(session.http);
+		}
+		if (call(&session, NULL, &e) < 0)
+			fail_msg("%s: %s", bad, e.message);
+	}
+}
+
 static void asks_the_next_member(void **state)
 {
-	/* Each of these with a good one; whichever is asked first. */
 	static const char *const bad[] = {"nobody", "silent", "half", "reset", "garbage", "html", "other", "cut", "old",
 		"leaderless", "timeout", "page-503", "endless", "announced"};
 
-	for (size_t i = 0; i < ARRAY_SIZE(bad); i++) {
-		for (int round = 0; round < 3; round++) {
-			cleanup_session struct session session =
-				session_begin(*state, (const char *[]){bad[i], "good", NULL}, NULL, 2 * SECONDS);
-			cleanup_error struct error e = {0};
-
-			forget(*state);
-			if (call(&session, NULL, &e) < 0)
-				fail_msg("%s: %s", bad[i], e.message);
-		}
-	}
+	for (size_t i = 0; i < ARRAY_SIZE(bad); i++)
+		call_beside(state, bad[i], false);
 }
 
 /* How many requests a server has had. */
@@ -150,19 +158,8 @@ static void loses_nothing_by_a_connection_that_came_to_nothing(void **state)
 {
 	static const char *const bad[] = {"nobody", "silent", "reset", "garbage", "hasty"};
 
-	for (size_t i = 0; i < ARRAY_SIZE(bad); i++) {
-		for (int round = 0; round < 3; round++) {
-			cleanup_session struct session session =
-				session_begin(*state, (const char *[]){bad[i], "good", NULL}, NULL, 2 * SECONDS);
-			cleanup_error struct error e = {0};
-
-			forget(*state);
-			etcd_warm(session.etcd, false);
-			http_progress(session.http);
-			if (call(&session, NULL, &e) < 0)
-				fail_msg("%s: %s", bad[i], e.message);
-		}
-	}
+	for (size_t i = 0; i < ARRAY_SIZE(bad); i++)
+		call_beside(state, bad[i], true);
 }
 
 static void opens_no_connection_with_a_token_that_is_too_old(void **state)
