@@ -325,6 +325,22 @@ system_cas()
 	assert_equal "$(grep -c 'with 192.168.122.13:2379 begins' <<<"$stderr")" 1
 }
 
+@test "the default network is made, and etcd's connection opened, while the API server is awaited for a whole pod" {
+	PLUGIN=lamina
+	CONF=$(cluster_conf '.delegates[1].ipam.etcdConfig.etcdURL = "https://192.168.122.13:2379"')
+	kube_stop
+	cni_start ADD LAMINA_TRACE=1
+	cluster_until grep -q 'with 192.168.122.13:2379 stands' "$CNI_FILES.err"
+	cluster_until pod_link eth0
+	assert_equal "$(etcd_dump)" '{}'
+	kube_cont
+	cni_wait
+	assert_ok
+	assert_equal "$(grep -c 'with 192.168.122.13:2379 begins' <<<"$stderr")" 1
+	cni DEL
+	assert_ok
+}
+
 # resumed COUNT: an ADD and a DEL, of whose three connections so many were resumed.
 resumed()
 {
