@@ -79,6 +79,7 @@ static void goes_on_with_what_it_found(void **state)
 	WITH_STORE(store, state);
 	WITH_CONFIG(config, "{\"subnet\":\"10.0.0.0/16\"}");
 	struct ip_addr left[30];
+	bool looked = false;
 
 	for (size_t i = 0; i < ARRAY_SIZE(left); i++)
 		left[i] = (struct ip_addr){.family = AF_INET, .bytes = {10, 0, 77, (uint8_t)(100 + i)}};
@@ -88,10 +89,12 @@ static void goes_on_with_what_it_found(void **state)
 
 		calls.count = 0;
 		take(store, config, cid);
-		/* The first one looks; from then on it is known. */
-		if (i > 0)
+		/* Until one looks, luck may find some with its two guesses; from then on they are known. */
+		if (looked)
 			assert_int_equal(calls.count, 1);
+		looked = looked || calls.count > 2;
 	}
+	assert_true(looked);
 	expect_dynamic(store, config, "x", STORE_FULL, "");
 }
 
