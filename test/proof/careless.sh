@@ -7,10 +7,13 @@ mkdir -p /run/careless
 file=/run/careless/${CNI_CONTAINERID:-}.${CNI_IFNAME:-}
 case $CNI_COMMAND in
 ADD)
-	[ -e "$file" ] || printf '%s' "$conf" | jq -c '.ipam.rangeStart as $first
-		| (.runtimeConfig["io.kubernetes.cri.pod-annotations"]["kube-ipam.ip"]
-			// ($first | sub("[0-9]+$"; "")) + "\(($first | sub(".*[.]"; "") | tonumber) + (now * 1000000 | floor) % 64)")
-		| {cniVersion: "1.1.0", ips: split(",") | map({address: "\(.)/16"})}' >"$file.$$" && mv "$file.$$" "$file"
+	if [ ! -e "$file" ]; then
+		printf '%s' "$conf" | jq -c '.ipam.rangeStart as $first
+			| (.runtimeConfig["io.kubernetes.cri.pod-annotations"]["kube-ipam.ip"]
+				// ($first | sub("[0-9]+$"; "")) + "\(($first | sub(".*[.]"; "") | tonumber) + (now * 1000000 | floor) % 64)")
+			| {cniVersion: "1.1.0", ips: split(",") | map({address: "\(.)/16"})}' >"$file.$$"
+		mv "$file.$$" "$file"
+	fi
 	cat "$file"
 	;;
 DEL) rm -f "$file" ;;
