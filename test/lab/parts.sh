@@ -26,6 +26,9 @@ readonly -a PARTS=(
 	"etcd-3.4      etcd-3.4        ."
 	"etcd-3.5      etcd-3.5.21     etcd"
 	"apiserver     kubernetes-1.34.4 kube-apiserver"
+	"kubernetes    kubernetes-1.34.4-node ."
+	"flanneld      flanneld-0.28.10 flanneld"
+	"containerd    containerd-1.6  ."
 )
 
 # Of the reference plugins, those that tests use.
@@ -63,7 +66,7 @@ parts_go()
 	local go=go
 	go_is_new_enough || go=$PARTS_CACHE/go-$PARTS_GO_TOOLCHAIN/bin/go
 	env GOPATH="$PARTS_CACHE/go" GOCACHE="$PARTS_CACHE/go-build" GOBIN="${GOBIN:-}" \
-		GOFLAGS="-modcacherw -trimpath ${PARTS_GOFLAGS:-}" GOTOOLCHAIN=local CGO_ENABLED=0 "$go" "$@"
+		GOFLAGS="-modcacherw -trimpath ${PARTS_GOFLAGS:-}" GOTOOLCHAIN=local CGO_ENABLED="${PARTS_CGO:-0}" "$go" "$@"
 }
 
 # Debian 12's Go is too old for the parts, but it can fetch a newer one as a module.
@@ -105,7 +108,10 @@ part_build()
 	multus) part_build_multus "$2" ;;
 	etcd-3.4) part_unpack "$2" etcd-server etcd-client ;;
 	etcd-3.5) part_build_etcd "$2" ;;
-	apiserver) part_build_apiserver "$2" ;;
+	apiserver) part_build_kubernetes "$2" kube-apiserver ;;
+	kubernetes) part_build_kubernetes "$2" kubelet kube-controller-manager kube-scheduler kubectl kube-proxy ;;
+	flanneld) part_build_flanneld "$2" ;;
+	containerd) part_unpack "$2" containerd runc ;;
 	esac
 }
 
@@ -147,19 +153,32 @@ part_build_etcd()
 	part_build_wrapped "$folder" "$1/etcd" go.etcd.io/etcd/server/v3
 }
 
-# Kubernetes keeps its libraries in staging folders of its own, which are modules of their own, too.
-part_build_apiserver()
+# part_build_kubernetes FOLDER PROGRAM ...: Kubernetes keeps its libraries in staging folders, which are modules of their own.
+part_build_kubernetes()
 {
-	local folder version=1.34.4
-	local module said
-	folder=$(part_wrapper kubernetes "require k8s.io/kubernetes v$version")
+	local target=$1 version=1.34.4
+	shift
+	local folder module said
+	local -a programs=("${@/#/k8s.io/kubernetes/cmd/}")
+	folder=$(part_wrapper "kubernetes-$1" "require k8s.io/kubernetes v$version")
 	said=$(cd "$folder" && PARTS_GOFLAGS=-mod=mod parts_go mod download -json "k8s.io/kubernetes@v$version") || return
 	while read -r module; do
 		echo "replace $module => $module v0.${version#1.}" >>"$folder/go.mod"
 	done < <(sed -n 's/^[[:space:]]*\(replace \)\?\([^ ]*\) => \.\/staging.*/\2/p' \
 		"$(sed -n 's/^\t"GoMod": "\(.*\)",\?$/\1/p' <<<"$said")")
-	part_build_wrapped "$folder" "$1/kube-apiserver" \
-		-ldflags "-s -w -X k8s.io/component-base/version.gitVersion=v$version" k8s.io/kubernetes/cmd/kube-apiserver
+	part_build_wrapped "$folder" "$target/" \
+		-ldflags "-s -w -X k8s.io/component-base/version.gitVersion=v$version" "${programs[@]}"
+}
+
+# One of its backends needs a library that no module proxy has; nobody asks for that backend here.
+part_build_flanneld()
+{
+	local said folder=$PARTS_TMP/flannel-source module=github.com/flannel-io/flannel@v0.28.10
+	said=$(cd "$PARTS_TMP" && parts_go mod download -json "$module") || return
+	cp -r "$(sed -n 's/^\t"Dir": "\(.*\)",\?$/\1/p' <<<"$said")" "$folder"
+	chmod -R u+w "$folder"
+	echo "package tencentvpc" >"$folder/pkg/backend/tencentvpc/tencentvpc.go"
+	(cd "$folder" && PARTS_CGO=1 parts_go build -ldflags "-s -w" -o "$1/flanneld" .)
 }
 
 part_build_multus()
