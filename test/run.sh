@@ -22,6 +22,8 @@ cd "$RUN_ROOT"
 
 # shellcheck source=test/lab/install.sh
 source test/lab/install.sh
+# shellcheck source=test/lab/host.sh
+source test/lab/host.sh
 # shellcheck source=test/lab/node.sh
 source test/lab/node.sh
 
@@ -279,21 +281,6 @@ style_all()
 	[[ ! -x test/checks.sh ]] || check "table of checks" test/checks.sh
 }
 
-# What no test may change: the machine's own CNI folders and its own network.
-host_state()
-{
-	find /etc/cni /etc/lamina /opt/cni /var/lib/cni /run/lamina /run/flannel /run/netns /run/multus \
-		-printf '%p %T@ %C@ %s\n' 2>/dev/null | sort || true
-	ip -o link show | sed 's/^[0-9]*: \([^:]*\).*/link \1/'
-	ip -o addr show | awk '{ print "addr", $2, $4 }'
-	cat /proc/sys/net/ipv4/ip_forward
-}
-
-host_unchanged()
-{
-	host_state | diff -u --label before --label after "$RUN_TMP/host" -
-}
-
 cleanup()
 {
 	local pid
@@ -341,7 +328,7 @@ main()
 	[[ -z $UNIT ]] || unit_tests
 	[[ -z $INTEGRATION$RELEASE ]] || integration_tests
 	[[ -z $STYLE ]] || style_all
-	check "machine untouched" host_unchanged
+	check "machine untouched" host_unchanged "$RUN_TMP/host"
 	echo "$PASSED passed, $FAILED failed, $SKIPPED skipped"
 	((FAILED == 0)) && [[ ${LAMINA_MUST_WORK:-} != 1 || $SKIPPED == 0 ]]
 }

@@ -123,7 +123,7 @@ part_unpack()
 	(cd "$PARTS_TMP" && apt-get -qq download "$@") || return
 	for deb in "${@/%/_*.deb}"; do
 		# shellcheck disable=SC2086 # the version is not known
-		dpkg-deb --fsys-tarfile "$PARTS_TMP"/$deb | tar -x -C "$target" --strip-components=3 ./usr/bin || return
+		dpkg-deb --fsys-tarfile "$PARTS_TMP"/$deb | tar -x -C "$target" --strip-components=3 --skip-old-files --wildcards './usr/*bin/*' || return
 	done
 }
 
