@@ -212,7 +212,7 @@ leftovers()
 is_empty()
 {
 	local left
-	left=$(on_nodes leftovers; etcdctl get --prefix --keys-only /etcd-cni | grep -E '/(used|attachment|domain)/')
+	left=$(on_nodes leftovers; etcdctl get --prefix --keys-only /etcd-cni | grep -E '/(used|attachment)/')
 	[[ -z $left ]] || fail "$left"
 }
 
