@@ -18,6 +18,13 @@
 #   on_nodes CMD ...           runs a command with each node that is on as last argument.
 #   node_lamina NODE ARG ...   lamina's command line there.
 #   describe POD               what a person sees: kubectl describe pod.
+#   await_says POD REGEX       until that shows it.        why POD   only the last reason for which its sandbox failed.
+#   place POD NODE             a pod of a StatefulSet starts again there.
+#   sandbox_of POD             its node and its sandbox's container. kill_sandbox NODE ID  ends that.
+#   node_conf_write NODE       standard input becomes the node's CNI configuration.
+#   plugin_requests            how many requests the nodes' plugins have sent to the API server so far.
+#   who_answers ADDRESS        the MAC addresses that answer for it on the layer's wire.
+#   listen NODE LINK EXPR      notes packets of a node's link (tcpdump); heard prints them. LISTEN=NAME: several at a time.
 #
 #   assert_equal A B           the same text.        fail TEXT   fails.
 #   assert_records_true        `lamina ip ls` names exactly the addresses that pods have in the kernel, of all nodes.
@@ -27,6 +34,7 @@
 source "$(dirname "${BASH_SOURCE[0]}")/kubernetes.sh"
 [[ -z ${BATS_VERSION:-} ]] || room_join "${ROOM:?test/cluster/run.sh runs these files}"
 
+CLUSTER_DEPLOY=$(cd "$ROOM_LAB/../../deploy" && pwd)
 SEED_FOLDER=$ROOM_LAB/seed
 SEED_FILES=(db.yaml web.yaml web-svc.yaml web-ingress.yaml)
 
@@ -46,7 +54,7 @@ until_true()
 	local seconds=$1 end=$((SECONDS + $1)) said
 	shift
 	until said=$("$@" 2>&1); do
-		((SECONDS < end)) || { fail "not within $seconds s: $*" "$said" && return 1; }
+		((SECONDS < end)) || { fail "not within $seconds s: $*" "$said"; return 1; }
 		sleep 0.3
 	done
 }
@@ -64,17 +72,22 @@ node_lamina()
 	machine_exec "$1" /opt/cni/bin/lamina "${@:2}"
 }
 
+# Neither nodes nor operators have an administrator's rights.
 cluster_install()
 {
+	local role
+	kubectl apply --filename "$CLUSTER_DEPLOY/rbac.yaml" || return
+	for role in node operator; do
+		machine_exec control env KUBECONFIG=/etc/kubernetes/admin.kubeconfig PATH="$KUBERNETES_PARTS:$PATH" \
+			"$CLUSTER_DEPLOY/kubeconfig.sh" --role "$role" --out "$ROOM/$role.kubeconfig" || return
+	done
 	on_nodes cluster_install_node
 }
 
 cluster_install_node()
 {
-	machine_exec "$1" cp "$LAMINA" /opt/cni/bin/lamina
-	machine_exec "$1" ln -sf lamina /opt/cni/bin/multus-cni
-	kubernetes_kubeconfig admin | machine_write "$1" /etc/kubernetes/ssl/kube.kubeconfig 600
-	echo "{\"nodeName\": \"$1\"}" | machine_write "$1" /etc/lamina/defaults.json
+	machine_write "$1" /etc/kubernetes/ssl/kube.kubeconfig 600 <"$ROOM/node.kubeconfig" &&
+		machine_exec "$1" "$CLUSTER_DEPLOY/install.sh" --binary "$LAMINA"
 }
 
 pods()
@@ -250,4 +263,62 @@ heard()
 	machine_stop "$node" "$name" INT
 	cat "$ROOM/log/$node.$name"
 	rm "$ROOM/log/$node.$name"
+}
+
+# What a person sees of a pod that does not start: the newest message of its events that say why.
+why()
+{
+	kubectl get events --field-selector "involvedObject.name=$1,reason=FailedCreatePodSandBox" --output json |
+		jq -r '.items | sort_by(.lastTimestamp // .eventTime) | last | .message // empty'
+}
+
+says()
+{
+	local said
+	said=$(describe "$1")
+	grep -qE "$2" <<<"$said" || fail "$said"
+}
+
+# await_says POD REGEX: until `kubectl describe pod` shows it.
+await_says()
+{
+	until_true 60 says "$1" "$2"
+}
+
+# sandbox_of POD: its node and its sandbox's container: "NODE ID".
+sandbox_of()
+{
+	local node
+	node=$(pod_get "$1" '{.spec.nodeName}')
+	echo "$node $(node_ctr "$node" containers list --quiet \
+		"labels.\"io.kubernetes.pod.name\"==$1,labels.\"io.cri-containerd.kind\"==sandbox" | tail -n 1)"
+}
+
+# kill_sandbox NODE ID: its first process dies; the kubelet makes a new sandbox of the same pod.
+kill_sandbox()
+{
+	node_ctr "$1" tasks kill --signal KILL "$2"
+}
+
+node_ctr()
+{
+	machine_exec "$1" "$KUBERNETES_CONTAINERD/ctr" --namespace k8s.io "${@:2}"
+}
+
+# node_conf_write NODE: standard input becomes the seed's file there, at once.
+node_conf_write()
+{
+	machine_write "$1" /etc/cni/net.d/new && machine_exec "$1" mv /etc/cni/net.d/new /etc/cni/net.d/10-multus.conf
+}
+
+# How many requests the nodes' plugins have sent to the API server so far.
+plugin_requests()
+{
+	machine_exec control sh -c 'grep -c "lamina-node" /var/lib/control/audit.log || true'
+}
+
+# The MAC addresses that answer for an address on the layer's wire.
+who_answers()
+{
+	room_exec /bin/busybox arping -c 3 -I br0 "$1" | grep -oE '[0-9a-f]{2}(:[0-9a-f]{2}){5}' | sort -u
 }

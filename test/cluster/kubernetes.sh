@@ -157,8 +157,7 @@ kubernetes_control_up()
 	machine_up control 10 || return
 	machine_exec control mkdir -p "$data" || return
 	for name in admin controller-manager scheduler; do
-		user=system:kube-$name
-		[[ $name != admin ]] || user=admin
+		[[ $name == admin ]] && user=$name || user=system:kube-$name
 		kubernetes_kubeconfig "$user" | machine_write control "/etc/kubernetes/$name.kubeconfig" 600 || return
 	done
 	machine_write control /etc/kubernetes/audit.yaml <"$KUBERNETES_FOLDER/audit.yaml" || return

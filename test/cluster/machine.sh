@@ -27,7 +27,7 @@ source "$(dirname "${BASH_SOURCE[0]}")/room.sh"
 machine_up()
 {
 	local name=$1 last=$2 line fd
-	machine_is_up "$name" && { echo "machine.sh: $name is on already" >&2 && return 1; }
+	machine_is_up "$name" && { echo "machine.sh: $name is on already" >&2; return 1; }
 	exec {fd}< <(
 		node_close_files
 		cgroup_enter "$(<"$ROOM/cgroup")/$name"

@@ -108,7 +108,7 @@ run_points()
 
 cleanup()
 {
-	[[ -z ${BATS_PID:-} ]] || { kill "$BATS_PID" 2>/dev/null && wait "$BATS_PID" || true; }
+	[[ -z ${BATS_PID:-} ]] || { kill "$BATS_PID" 2>/dev/null || true; wait "$BATS_PID" || true; }
 	[[ -n $KEEP && -n ${KEPT:-} ]] || room_down
 }
 

@@ -1,8 +1,8 @@
 #!/usr/bin/python3
 """Sends etcd what kube-ipam 0.2 sends, for tests of living side by side with it and of moving away from it.
 
-As a CNI plugin (with CNI_COMMAND): kube-ipam's IPAM part. OLD_ADDRESS=ADDRESS/LENGTH in its environment stands for the annotations of a
-pod with a fixed address; that is recorded nowhere, as kube-ipam does it.
+As a CNI plugin (with CNI_COMMAND): kube-ipam's IPAM part. The annotations of a pod with a fixed address are the API server's (kubeConfig);
+OLD_ADDRESS=ADDRESS/LENGTH in its environment stands for them. Such an address is recorded nowhere, as kube-ipam does it.
 
   kubeipam.py add NETWORK CONTAINER RANGE ...   takes one address of each range, and prints them
   kubeipam.py del NETWORK CONTAINER             frees what the container has
@@ -18,6 +18,9 @@ import os
 import ssl
 import sys
 import time
+import urllib.request
+
+import yaml
 
 ROOT = "/etcd-cni/networks"
 LOCK_SECONDS = 10
@@ -171,6 +174,25 @@ def conf_ranges(ipam):
     return ranges
 
 
+def annotated(path):
+    """ADDRESS/LENGTH of the pod's annotations, if it has them; nothing without a kubeconfig."""
+    args = dict(pair.split("=", 1) for pair in os.environ.get("CNI_ARGS", "").split(";") if "=" in pair)
+    if "K8S_POD_NAME" not in args or not path or not os.path.exists(path):
+        return None
+    with open(path, encoding="utf-8") as file:
+        kubeconfig = yaml.safe_load(file)
+    cluster = kubeconfig["clusters"][0]["cluster"]
+    context = ssl.create_default_context(cadata=base64.b64decode(cluster["certificate-authority-data"]).decode())
+    request = urllib.request.Request(
+        f"{cluster['server']}/api/v1/namespaces/{args['K8S_POD_NAMESPACE']}/pods/{args['K8S_POD_NAME']}",
+        headers={"Authorization": f"Bearer {kubeconfig['users'][0]['user']['token']}"})
+    with urllib.request.urlopen(request, context=context, timeout=10) as answer:
+        annotations = json.load(answer)["metadata"].get("annotations", {})
+    if "kube-ipam.ip" not in annotations:
+        return None
+    return str(ipaddress.ip_interface(f"{annotations['kube-ipam.ip']}/{annotations['kube-ipam.netmask']}"))
+
+
 def plugin():
     """The CNI side, of version 0.3.1."""
     conf = json.load(sys.stdin)
@@ -183,9 +205,10 @@ def plugin():
         network.delete(container)
     if verb != "ADD":
         return
-    if os.environ.get("OLD_ADDRESS"):
+    fixed = os.environ.get("OLD_ADDRESS") or annotated(ipam.get("kubeConfig"))
+    if fixed:
         network.note_ranges()
-        addresses = [os.environ["OLD_ADDRESS"]]
+        addresses = [fixed]
     else:
         addresses = [f"{address}/{spec['subnet'].partition('/')[2]}"
                      for address, spec in zip(network.add(container), ranges)]
