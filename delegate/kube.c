@@ -152,18 +152,23 @@ int kube_node(struct kube *kube, const char *name, struct kube_node *ret, struct
 		return e->err;
 
 	cleanup_json cJSON *lease_json = lease.json;
+	struct kube_taints taints = {0};
+	bool renewed = false;
 
 	ret->found = node_json;
-	if (node_json && kube_node_read(node_json, &ret->out_of_service, e) < 0)
+	if (node_json && kube_node_read(node_json, &taints, e) < 0)
 		return error_wrap(e, "%s", node_what);
+	ret->out_of_service = taints.out_of_service;
 	if (!lease_json)
 		return 0;
 	if (lease.date <= 0)
 		return error_set(e, -EPROTO, ERROR_TRY_AGAIN,
 			"%s: the API server's answer has no Date: nobody knows whether the lease has run out",
 			lease_what);
-	if (kube_lease_read(lease_json, lease.date, &ret->alive, e) < 0)
+	if (kube_lease_read(lease_json, lease.date, &renewed, e) < 0)
 		return error_wrap(e, "%s", lease_what);
+	/* Renewed a moment ago, and cut off since: a pod that was deleted there by force may run on. */
+	ret->alive = renewed && !taints.unreachable;
 	return 0;
 }
 

@@ -61,8 +61,8 @@ int kube_pod(struct kube *kube, const char *ns, const char *name, struct kube_po
 struct kube_node {
 	bool found;
 	bool out_of_service; /* has the taint node.kubernetes.io/out-of-service */
-	bool alive; /* its Lease in kube-node-lease was renewed within its duration (by the API server's clock: the
-		       Date header of the reply) */
+	bool alive; /* its Lease in kube-node-lease was renewed within its own duration (by the API server's clock: the
+		       Date header of the reply), and it has no taint node.kubernetes.io/unreachable */
 };
 
 /** The Node and its Lease, both linearizable, asked at once. Errors as kube_pod_await. */

@@ -8,7 +8,7 @@
 /* As many as a cluster may have (150,000), and some more. */
 #define MAX_PODS ((size_t)200000)
 
-/* Kubernetes takes a node for lost after 40 seconds without a sign of life, however short its Lease is. */
+/* What the kubelet writes where nobody has said otherwise; for a Lease that does not say how long it lasts. */
 #define LEASE_SECONDS 40
 
 #define LABEL_MAX 63
@@ -167,13 +167,13 @@ int kube_pods_read(const cJSON *json, struct kube_pod_list *list, const char **r
 	return 0;
 }
 
-int kube_node_read(const cJSON *json, bool *ret_out_of_service, struct error *e)
+int kube_node_read(const cJSON *json, struct kube_taints *ret, struct error *e)
 {
 	static const struct json_field spec_table[] = {{"spec", JSON_OBJECT, 0, false}, {NULL}};
 	static const struct json_field taints_table[] = {{"taints", JSON_ARRAY, 0, false}, {NULL}};
 	const cJSON *spec = NULL, *taints = NULL, *taint;
 
-	*ret_out_of_service = false;
+	*ret = (struct kube_taints){0};
 	if (read_table(json, "", spec_table, &spec, e) < 0 ||
 		(spec && read_table(spec, "spec", taints_table, &taints, e) < 0))
 		return e->err;
@@ -181,8 +181,12 @@ int kube_node_read(const cJSON *json, bool *ret_out_of_service, struct error *e)
 	{
 		const char *key = json_text(taint, "key");
 
-		if (key && strcmp(key, "node.kubernetes.io/out-of-service") == 0)
-			*ret_out_of_service = true;
+		if (!key)
+			continue;
+		if (strcmp(key, "node.kubernetes.io/out-of-service") == 0)
+			ret->out_of_service = true;
+		if (strcmp(key, "node.kubernetes.io/unreachable") == 0)
+			ret->unreachable = true;
 	}
 	return 0;
 }
@@ -206,7 +210,7 @@ struct lease_spec {
 	int64_t duration;
 };
 
-int kube_lease_read(const cJSON *json, int64_t now, bool *ret_alive, struct error *e)
+int kube_lease_read(const cJSON *json, int64_t now, bool *ret_renewed, struct error *e)
 {
 	static const struct json_field spec_table[] = {{"spec", JSON_OBJECT, 0, false}, {NULL}};
 	static const struct json_field table[] = {
@@ -218,7 +222,7 @@ int kube_lease_read(const cJSON *json, int64_t now, bool *ret_alive, struct erro
 	struct lease_spec spec = {0};
 	int64_t renewed;
 
-	*ret_alive = false;
+	*ret_renewed = false;
 	if (read_table(json, "", spec_table, &object, e) < 0 ||
 		(object && read_table(object, "spec", table, &spec, e) < 0))
 		return e->err;
@@ -228,10 +232,10 @@ int kube_lease_read(const cJSON *json, int64_t now, bool *ret_alive, struct erro
 		return error_set(
 			e, -EINVAL, ERROR_TRY_AGAIN, "the API server's answer: spec.renewTime is not a time in UTC");
 
-	int64_t margin = spec.duration > LEASE_SECONDS ? spec.duration : LEASE_SECONDS;
+	int64_t margin = spec.duration > 0 ? spec.duration : LEASE_SECONDS;
 
 	/* The node's own clock wrote that: one that is ahead must not let a dead node live on. */
-	*ret_alive = now <= renewed + margin && renewed <= now + margin;
+	*ret_renewed = now <= renewed + margin && renewed <= now + margin;
 	return 0;
 }
 

@@ -18,8 +18,14 @@ struct kube_pod_list {
 /** Appends the pods of a PodList. *ret_continue is the next page's key, borrowed from json; NULL: the last page. */
 int kube_pods_read(const cJSON *json, struct kube_pod_list *list, const char **ret_continue, struct error *e);
 
-/** Whether the Node has the taint node.kubernetes.io/out-of-service. */
-int kube_node_read(const cJSON *json, bool *ret_out_of_service, struct error *e);
+/** Of a Node's taints, whatever their effect. */
+struct kube_taints {
+	bool out_of_service; /* node.kubernetes.io/out-of-service: somebody says that it is off */
+	bool unreachable;    /* node.kubernetes.io/unreachable: the node controller does not hear of it any more */
+};
 
-/** Whether the node's Lease was renewed in time. now: seconds since 1970, by the API server's clock. */
-int kube_lease_read(const cJSON *json, int64_t now, bool *ret_alive, struct error *e);
+/** What is said of a Node by its taints. Wrong types: ERROR_TRY_AGAIN. */
+int kube_node_read(const cJSON *json, struct kube_taints *ret, struct error *e);
+
+/** Whether the node's Lease was renewed within its own duration. now: seconds since 1970, by the API server's clock. */
+int kube_lease_read(const cJSON *json, int64_t now, bool *ret_renewed, struct error *e);

@@ -82,6 +82,9 @@ cJSON *etcd_compare_value(const char *key, const char *value);
 /** The key was created at this revision (0: is absent). */
 cJSON *etcd_compare_created(const char *key, int64_t revision);
 
+/** Always so, present or absent, for a user who may read the key. */
+cJSON *etcd_compare_readable(const char *key);
+
 /** The key was last changed at this revision. */
 cJSON *etcd_compare_changed(const char *key, int64_t revision);
 

@@ -28,19 +28,19 @@ static cJSON *wrap(const char *name, cJSON *inner)
 	return object;
 }
 
-static cJSON *compare(const char *key, const char *target)
+static cJSON *compare(const char *key, const char *target, const char *result)
 {
 	cJSON *object = cJSON_CreateObject();
 
 	put_bytes(object, "key", key, strlen(key));
 	json_put_text(object, "target", target);
-	json_put_text(object, "result", "EQUAL");
+	json_put_text(object, "result", result);
 	return object;
 }
 
 cJSON *etcd_compare_created(const char *key, int64_t revision)
 {
-	cJSON *object = compare(key, "CREATE");
+	cJSON *object = compare(key, "CREATE", "EQUAL");
 
 	put_integer(object, "create_revision", revision);
 	return object;
@@ -51,9 +51,17 @@ cJSON *etcd_compare_absent(const char *key)
 	return etcd_compare_created(key, 0);
 }
 
+cJSON *etcd_compare_readable(const char *key)
+{
+	cJSON *object = compare(key, "CREATE", "NOT_EQUAL");
+
+	put_integer(object, "create_revision", -1);
+	return object;
+}
+
 cJSON *etcd_compare_changed(const char *key, int64_t revision)
 {
-	cJSON *object = compare(key, "MOD");
+	cJSON *object = compare(key, "MOD", "EQUAL");
 
 	put_integer(object, "mod_revision", revision);
 	return object;
@@ -61,7 +69,7 @@ cJSON *etcd_compare_changed(const char *key, int64_t revision)
 
 cJSON *etcd_compare_value(const char *key, const char *value)
 {
-	cJSON *object = compare(key, "VALUE");
+	cJSON *object = compare(key, "VALUE", "EQUAL");
 
 	put_bytes(object, "value", value, strlen(value));
 	return object;

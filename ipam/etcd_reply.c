@@ -200,8 +200,7 @@ static enum etcd_verdict explain_rights(const struct answer *answer, struct erro
 	else
 		error_set(e, -EACCES, ERROR_CONFIG,
 			"etcd does not permit it%s%s: %s: %s: the user's role needs readwrite on all keys that begin "
-			"with "
-			"/etcd-cni/",
+			"with /etcd-cni/: etcdctl role grant-permission ROLE --prefix=true readwrite /etcd-cni/",
 			answer->config->username ? " to user " : "",
 			answer->config->username ? answer->config->username : "", answer->place, answer->said);
 	return ETCD_FINAL;

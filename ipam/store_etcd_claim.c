@@ -216,15 +216,19 @@ static int call(struct etcd_claim *claim, const cJSON *body, cJSON **ret, struct
 /*
  * etcd without space refuses what puts, but it looks only at the outermost transaction's operations (costTxn), where a
  * claim has none: so one is there, in the branch behind a condition that always holds. Without it a lost claim could
- * still land when the marker that closes its way cannot be put.
+ * still land when the marker that closes its way cannot be put. Older etcds do not look deeper for rights either
+ * (GHSA-rfx7-8w68-q57q): by that put and the condition they, too, refuse at once a user whose role is too narrow, and
+ * not all nodes on the day of their upgrade.
  */
 static cJSON *mark_as_put(const struct etcd_claim *claim, cJSON *txn)
 {
-	cJSON *success = etcd_array(), *never = etcd_array();
+	cJSON *always = etcd_array(), *success = etcd_array(), *never = etcd_array();
+	cleanup_free char *domain = format_text(ETCD_DOMAINS "%s/", claim->request->config->domain);
 
+	etcd_add(always, etcd_compare_readable(domain));
 	etcd_add(success, etcd_nested(txn));
 	etcd_add(never, etcd_put(claim->attachment_key, ""));
-	return etcd_txn(NULL, success, never);
+	return etcd_txn(always, success, never);
 }
 
 static cJSON *claim_body(const struct etcd_claim *claim, cJSON *compare, cJSON *success)

@@ -39,6 +39,8 @@ static const char help[] =
 	"\n"
 	"  --conf FILE         for ip and gc: the configuration that says where addresses are kept; without it the\n"
 	"                      first one of lamina or multus in /etc/cni/net.d\n"
+	"  --kubeconfig FILE   for ip release, ip reserve, ip gc and ip import --from-api: the API server's user, in\n"
+	"                      place of the configuration's: `ip gc` and `ip import` list pods, which a node may not\n"
 	"  --json              for programs\n"
 	"\n"
 	"Exit status: 0 done, 1 failed, 2 wrong call, 3 no such address, or (ip gc, ip import --from-api, ip\n"
@@ -95,6 +97,9 @@ static bool read_ip_option(struct cli_ip_options *ip, int option)
 	case 'c':
 		ip->conf = optarg;
 		return true;
+	case 'k':
+		ip->kubeconfig = optarg;
+		return true;
 	case 'n':
 		ip->network = optarg;
 		return true;
@@ -117,6 +122,7 @@ static int read_options(int argc, char *argv[], struct options *options, struct 
 		{"dry-run", no_argument, NULL, 'd'},
 		{"from-api", no_argument, NULL, 'A'},
 		{"conf", required_argument, NULL, 'c'},
+		{"kubeconfig", required_argument, NULL, 'k'},
 		{"network", required_argument, NULL, 'n'},
 		{"for", required_argument, NULL, 'p'},
 		{"note", required_argument, NULL, 't'},
@@ -214,16 +220,21 @@ static int plan_file(const char *path, const struct options *options, FILE *out,
 struct ip_command {
 	const char *name;
 	int (*run)(const struct cli_ip_options *options, FILE *out, struct error *e);
-	bool address, network, force, reserves, dry_run, from_api;
+	bool address, network, force, reserves, dry_run, from_api, kubeconfig;
 };
 
 static const struct ip_command ip_commands[] = {
 	{.name = "ls", .run = cli_ip_list, .network = true},
 	{.name = "show", .run = cli_ip_show, .address = true, .network = true},
-	{.name = "release", .run = cli_ip_release, .address = true, .network = true, .force = true},
-	{.name = "reserve", .run = cli_ip_reserve, .address = true, .network = true, .reserves = true},
-	{.name = "gc", .run = cli_ip_gc, .network = true, .dry_run = true},
-	{.name = "import", .run = cli_ip_import, .dry_run = true, .from_api = true},
+	{.name = "release", .run = cli_ip_release, .address = true, .network = true, .force = true, .kubeconfig = true},
+	{.name = "reserve",
+		.run = cli_ip_reserve,
+		.address = true,
+		.network = true,
+		.reserves = true,
+		.kubeconfig = true},
+	{.name = "gc", .run = cli_ip_gc, .network = true, .dry_run = true, .kubeconfig = true},
+	{.name = "import", .run = cli_ip_import, .dry_run = true, .from_api = true, .kubeconfig = true},
 	{.name = "export", .run = cli_ip_export, .dry_run = true},
 };
 
@@ -231,7 +242,8 @@ static bool heeds(const struct ip_command *command, const struct cli_ip_options 
 {
 	return (command->network || !ip->network) && (command->force || !ip->force) &&
 	       (command->reserves || (!ip->pod && !ip->note)) && (command->dry_run || !ip->dry_run) &&
-	       (command->from_api || !ip->from_api);
+	       (command->from_api || !ip->from_api) && (command->kubeconfig || !ip->kubeconfig) &&
+	       (!command->from_api || ip->from_api || !ip->kubeconfig);
 }
 
 static int run_ip(struct options *options, FILE *out, struct error *e)

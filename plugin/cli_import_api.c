@@ -291,7 +291,7 @@ int cli_import_api(struct cli_stores *stores, bool dry_run, cJSON *outcomes, str
 	struct kube *kube = NULL;
 	size_t count = 0;
 
-	if (cli_stores_kube(stores, &kube, e) < 0 || kube_pods(kube, NULL, &pods, &count, e) < 0)
+	if (cli_stores_kube(stores, &kube, e) < 0 || cli_stores_pods(kube, &pods, &count, e) < 0)
 		return e->err;
 	if (import_phase(&im, pods, count, true, e) == 0)
 		import_phase(&im, pods, count, false, e);

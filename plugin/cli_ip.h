@@ -13,11 +13,12 @@ enum cli_status {
 };
 
 struct cli_ip_options {
-	const char *conf;    /* file, NULL: looked for */
-	const char *address; /* show, release, reserve */
-	const char *network; /* ls, reserve; NULL: all */
-	const char *pod;     /* reserve: NAMESPACE/NAME */
-	const char *note;    /* reserve: a person's text */
+	const char *conf;       /* file, NULL: looked for */
+	const char *address;    /* show, release, reserve */
+	const char *network;    /* ls, reserve; NULL: all */
+	const char *pod;        /* reserve: NAMESPACE/NAME */
+	const char *note;       /* reserve: a person's text */
+	const char *kubeconfig; /* whoever asks the API server; NULL: the configuration's */
 	bool json, force, dry_run, from_api;
 };
 

@@ -67,6 +67,7 @@ int cli_ip_release(const struct cli_ip_options *options, FILE *out, struct error
 		return CLI_WRONG_CALL;
 	if (cli_stores_open(options->conf, false, STORE_SECONDS, &stores, e) < 0)
 		return CLI_FAILED;
+	cli_stores_set_kubeconfig(&stores, options->kubeconfig);
 	for (size_t i = 0; i < stores.count && status == CLI_DONE; i++)
 		status = release_from(&stores, &stores.list[i], &addr, options, outcomes, e);
 	if (outcomes->child)
@@ -249,6 +250,7 @@ int cli_ip_reserve(const struct cli_ip_options *options, FILE *out, struct error
 		return status;
 	if (cli_stores_open(options->conf, false, STORE_SECONDS, &stores, e) < 0)
 		return CLI_FAILED;
+	cli_stores_set_kubeconfig(&stores, options->kubeconfig);
 	status = place_wish(&stores, options, &wish, e);
 	if (status == CLI_DONE)
 		status = clear_place(&stores, &wish, &done, e);

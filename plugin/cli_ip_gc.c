@@ -96,7 +96,7 @@ static int read_addresses(struct gc *gc, struct error *e)
 
 static int read_pods(struct gc *gc, struct error *e)
 {
-	if (kube_pods(gc->kube, NULL, &gc->pods, &gc->pod_count, e) < 0)
+	if (cli_stores_pods(gc->kube, &gc->pods, &gc->pod_count, e) < 0)
 		return e->err;
 	if (gc->pod_count)
 		qsort(gc->pods, gc->pod_count, sizeof(*gc->pods), compare_pods);
@@ -124,7 +124,8 @@ static const struct known_node *ask_node(struct gc *gc, const char *name)
 	known = &gc->nodes[gc->node_count++];
 	*known = (struct known_node){.name = copy_text(name)};
 	if (kube_node(gc->kube, name, &known->node, &e) < 0) {
-		known->error = outcome_shown(e.message);
+		/* Whole: what is missing, and where, stands at its end. What servers say was cleaned already. */
+		known->error = copy_text(e.message);
 		gc->failed = true;
 	}
 	return known;
@@ -266,6 +267,7 @@ int cli_ip_gc(const struct cli_ip_options *options, FILE *out, struct error *e)
 
 	if (cli_stores_open(options->conf, true, GC_SECONDS, &gc.stores, e) < 0)
 		return CLI_FAILED;
+	cli_stores_set_kubeconfig(&gc.stores, options->kubeconfig);
 	if (!cli_stores_have_cluster(&gc.stores)) {
 		error_set(e, -ENOENT, ERROR_CONFIG,
 			"no cluster keeps addresses here (etcdConfig): `lamina gc` on a node collects what its own "

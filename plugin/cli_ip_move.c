@@ -52,6 +52,7 @@ static int import_from_api(const struct cli_ip_options *options, FILE *out, stru
 
 	if (cli_stores_open(options->conf, true, API_SECONDS, &stores, e) < 0)
 		return CLI_FAILED;
+	cli_stores_set_kubeconfig(&stores, options->kubeconfig);
 	if (!cli_stores_have_cluster(&stores))
 		return refuse_without_cluster(e, "import from the API server");
 

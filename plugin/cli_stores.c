@@ -97,6 +97,12 @@ const struct cli_network *cli_stores_network(const struct cli_stores *stores, co
 	return NULL;
 }
 
+void cli_stores_set_kubeconfig(struct cli_stores *stores, const char *path)
+{
+	if (path)
+		stores->config.kube_config = path;
+}
+
 int cli_stores_kube(struct cli_stores *stores, struct kube **ret, struct error *e)
 {
 	if (run_kube(&stores->run, ret, e) < 0)
@@ -106,6 +112,16 @@ int cli_stores_kube(struct cli_stores *stores, struct kube **ret, struct error *
 			"no API server is configured, which knows what pods there are: set kubeConfig in the network's "
 			"ipam section");
 	return 0;
+}
+
+int cli_stores_pods(struct kube *kube, struct kube_pod **ret, size_t *ret_count, struct error *e)
+{
+	int r = kube_pods(kube, NULL, ret, ret_count, e);
+
+	/* The configuration's user is the node's, who is to have no such right. */
+	if (r == -EACCES)
+		return error_set(e, r, e->code, "%s, or name another user's file with --kubeconfig", e->message);
+	return r;
 }
 
 void cli_stores_close(struct cli_stores *stores)

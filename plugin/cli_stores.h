@@ -44,8 +44,14 @@ bool cli_stores_have_cluster(const struct cli_stores *stores);
 /** The configuration's network of that name; NULL if there is none. */
 const struct cli_network *cli_stores_network(const struct cli_stores *stores, const char *name);
 
+/** The API server is asked as the user of this kubeconfig, which is borrowed; NULL: the configuration's. */
+void cli_stores_set_kubeconfig(struct cli_stores *stores, const char *path);
+
 /** The API server; asks nothing yet. None is configured: ERROR_CONFIG. */
 int cli_stores_kube(struct cli_stores *stores, struct kube **ret, struct error *e);
+
+/** All pods of the cluster, as kube_pods has them. Where the user may not, --kubeconfig is named as a way out. */
+int cli_stores_pods(struct kube *kube, struct kube_pod **ret, size_t *ret_count, struct error *e);
 
 void cli_stores_close(struct cli_stores *stores);
 #define cleanup_stores CLEANUP(cli_stores_close)

@@ -44,7 +44,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t length)
 	cleanup_json cJSON *json = NULL;
 	cleanup_kube_pod struct kube_pod pod = {0};
 	cleanup_error struct error e = {0};
-	bool answer;
+	struct kube_taints taints;
+	bool renewed;
 
 	if (json_parse((const char *)bytes, length, "input", &json, &e) < 0)
 		return 0;
@@ -53,9 +54,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t length)
 	else
 		check_error(&e);
 	read_list(json);
-	if (kube_node_read(json, &answer, &e) < 0)
+	if (kube_node_read(json, &taints, &e) < 0)
 		check_error(&e);
-	if (kube_lease_read(json, 1700000000, &answer, &e) < 0)
+	if (kube_lease_read(json, 1700000000, &renewed, &e) < 0)
 		check_error(&e);
 	return 0;
 }

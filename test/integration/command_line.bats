@@ -67,7 +67,7 @@ two_pods()
 	person --help
 	assert_equal "$status/$stderr" 0/
 	for word in 'lamina plan FILE' 'lamina ip ls' 'lamina ip show ADDR' 'lamina ip release ADDR' 'lamina ip reserve ADDR' 'lamina ip gc' 'lamina ip import' 'lamina ip export' \
-		--force --json --annotation --conf --network --for --note --dry-run --from-api --version \
+		--force --json --annotation --conf --network --for --note --dry-run --from-api --kubeconfig --version \
 		'Exit status: 0 done, 1 failed, 2 wrong call, 3 no such address' '4 refused' LAMINA_TRACE; do
 		[[ $output == *"$word"* ]] || fail "not in the help: $word"
 	done
@@ -80,7 +80,8 @@ two_pods()
 	local call
 	for call in nonsense '--nonsense' plan 'plan a b' ip 'ip nonsense' 'ip ls extra' 'ip show' 'ip show 1 2' 'ip show 10.188.0.300' \
 		'ip release' 'ip release fd00::g' 'ip gc extra' 'ip import extra' 'ip export extra' 'ip ls --force' 'ip show 10.188.0.9 --dry-run' \
-		'ip release 10.188.0.9 --note x' 'ip export --from-api' 'ip ls --for a/b' 'plan a --annotation' 'plan a --annotation nonsense' 'ip ls --conf'; do
+		'ip release 10.188.0.9 --note x' 'ip export --from-api' 'ip ls --for a/b' 'plan a --annotation' 'plan a --annotation nonsense' 'ip ls --conf' \
+		'ip ls --kubeconfig /a' 'ip import --kubeconfig /a' 'gc --kubeconfig /a' 'ip gc --kubeconfig'; do
 		# shellcheck disable=SC2086 # a call of several words
 		person $call
 		assert_equal "$call: $status/$output" "$call: 2/"

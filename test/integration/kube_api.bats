@@ -12,7 +12,7 @@ setup_file()
 {
 	setup_node
 	kube_up
-	for user in admin lamina nobody; do
+	for user in admin lamina operator nobody; do
 		kube_kubeconfig "$user" >"$NODE_DIR/$user"
 	done
 	kube_put_node node-2
@@ -83,9 +83,9 @@ says()
 @test "pods are listed, all of them or a node's" {
 	kube_put_pod default here-1
 	kube_put_pod default there-1 '.spec.nodeName = "node-3"'
-	ask pods
+	USER_NAME=operator ask pods
 	says 'map(.name) | contains(["here-1", "there-1"])'
-	ask pods node-3
+	USER_NAME=operator ask pods node-3
 	says 'map(.name) == ["there-1"]'
 }
 

@@ -167,6 +167,39 @@ refused()
 	assert_equal "$(holder)" "${CID#db-0-}"
 }
 
+# Its Lease is not over when the node controller gives it up, or the pod is deleted by force at once.
+@test "a node that is unreachable keeps its pods' addresses, though its lease was renewed a moment ago" {
+	at 1
+	run_pod db-0 node-1
+	pod_down db-0
+	kube_delete_pod default db-0
+	kube_taint node-1 node.kubernetes.io/unreachable
+	at 2
+	pod db-0 node-2
+	kube_renew_lease node-1
+	refused 'its node does not answer and may still run it: if node-1 is off' "$(on 1 holder)"
+	kube_taint node-1 node.kubernetes.io/out-of-service
+	cni ADD
+	assert_ok
+	assert_equal "$(holder)" "${CID#db-0-}"
+}
+
+@test "a lease that is short is over when it says so" {
+	at 1
+	run_pod db-0 node-1
+	pod_down db-0
+	kube_delete_pod default db-0
+	kube_renew_lease node-1 20
+	jq -n '{spec: {leaseDurationSeconds: 10}}' | KUBE_TYPE=application/merge-patch+json kube_quietly PATCH "$KUBE_LEASES/node-1" -
+	at 2
+	pod db-0 node-2
+	refused 'its node does not answer' "$(on 1 holder)"
+	kube_renew_lease node-1
+	cni ADD
+	assert_ok
+	assert_equal "$(holder)" "${CID#db-0-}"
+}
+
 @test "a node that is gone from the API gives way, unless its name was a guess" {
 	local before
 	at 1

@@ -11,8 +11,8 @@
 #   kube_log                   what it has written.
 #   kube_api METHOD PATH [FILE|-]
 #                              one request as administrator, prints the answer; fails on every status but 2xx.
-#   kube_kubeconfig USER       prints a kubeconfig of a user, with his token: admin (may do everything), lamina (may do what lamina needs),
-#                              nobody (may do nothing).
+#   kube_kubeconfig USER       prints a kubeconfig of a user, with his token: admin (may do everything), lamina and operator (may do
+#                              what deploy/rbac.yaml's roles of a node and of an operator say), nobody (may do nothing).
 #   kube_put_pod NS NAME [FILTER]
 #                              makes a running pod and prints its UID. The jq filter changes what is sent:
 #                              kube_put_pod default web-1 '.metadata.annotations["kube-ipam.ip"] = "10.188.0.218" | .spec.nodeName = "node-2"'
@@ -180,6 +180,7 @@ kube_untaint()
 # What follows is not for callers.
 
 KUBE_LEASES=/apis/coordination.k8s.io/v1/namespaces/kube-node-lease/leases
+KUBE_RBAC=/apis/rbac.authorization.k8s.io/v1
 
 # kube_lease NAME SECONDS: a Lease that was renewed so many seconds ago, as a kubelet writes it.
 kube_lease()
@@ -226,6 +227,7 @@ kube_write_users()
 	cat >"$KUBE_DIR/tokens" <<-END
 		admin-token,admin,uid-admin,system:masters
 		lamina-token,lamina,uid-lamina
+		operator-token,operator,uid-operator
 		nobody-token,nobody,uid-nobody
 	END
 	openssl ecparam -name prime256v1 -genkey -noout -out "$KUBE_DIR/accounts.pem"
@@ -288,22 +290,38 @@ kube_await()
 	done
 }
 
-# The namespaces that tests use, and what lamina may do (its user reads, and nothing else).
+# The namespaces that tests use, and what lamina may do: its users read, and nothing else.
 kube_setup()
 {
-	local rules ns
-	rules='[{apiGroups: [""], resources: ["pods", "nodes"], verbs: ["get", "list"]},
-		{apiGroups: ["coordination.k8s.io"], resources: ["leases"], verbs: ["get"]}]'
-	local rbac=/apis/rbac.authorization.k8s.io/v1
+	local ns
 	for ns in default kube-system kube-node-lease; do
 		kube_await_namespace "$ns" || return
 	done
-	jq -n "{apiVersion: \"rbac.authorization.k8s.io/v1\", kind: \"ClusterRole\", metadata: {name: \"lamina\"}, rules: $rules}" |
-		kube_quietly POST "$rbac/clusterroles" - || return
-	jq -n '{apiVersion: "rbac.authorization.k8s.io/v1", kind: "ClusterRoleBinding", metadata: {name: "lamina"},
-		roleRef: {apiGroup: "rbac.authorization.k8s.io", kind: "ClusterRole", name: "lamina"},
-		subjects: [{apiGroup: "rbac.authorization.k8s.io", kind: "User", name: "lamina"}]}' |
-		kube_quietly POST "$rbac/clusterrolebindings" -
+	kube_make_roles && kube_bind lamina ClusterRole lamina-node && kube_bind operator ClusterRole lamina-operator &&
+		kube_bind lamina Role lamina-node kube-node-lease && kube_bind operator Role lamina-node kube-node-lease
+}
+
+# The roles of deploy/rbac.yaml. Accounts and bindings of it are for whoever tests them.
+kube_make_roles()
+{
+	local folder=$KUBE_DIR/rbac file kind ns
+	mkdir "$folder"
+	awk -v folder="$folder" '/^---$/ { n++; next } { print >(folder "/" n + 0 ".yaml") }' "$LAB_DIR/../../deploy/rbac.yaml"
+	for file in "$folder"/*; do
+		kind=$(sed -n 's/^kind: //p' "$file")
+		[[ $kind == *Role ]] || continue
+		ns=$(sed -n 's/^  namespace: //p' "$file")
+		KUBE_TYPE=application/yaml kube_quietly POST "$KUBE_RBAC${ns:+/namespaces/$ns}/${kind,,}s" - <"$file" || return
+	done
+}
+
+# kube_bind USER KIND ROLE [NAMESPACE]
+kube_bind()
+{
+	jq -n --arg user "$1" --arg kind "$2" --arg role "$3" '{apiVersion: "rbac.authorization.k8s.io/v1", kind: "\($kind)Binding",
+		metadata: {name: "lab-\($user)"}, roleRef: {apiGroup: "rbac.authorization.k8s.io", kind: $kind, name: $role},
+		subjects: [{apiGroup: "rbac.authorization.k8s.io", kind: "User", name: $user}]}' |
+		kube_quietly POST "$KUBE_RBAC${4:+/namespaces/$4}/${2,,}bindings" -
 }
 
 # The API server makes its own namespaces in its own time.

@@ -142,6 +142,8 @@ static void writes_bodies_as_the_gateway_wants_them(void **state)
 		"{\"key\":\"YQ==\",\"target\":\"VALUE\",\"result\":\"EQUAL\",\"value\":\"Yg==\"}");
 	assert_prints(etcd_compare_created("a", INT64_MAX), "{\"key\":\"YQ==\",\"target\":\"CREATE\",\"result\":"
 							    "\"EQUAL\",\"create_revision\":\"9223372036854775807\"}");
+	assert_prints(etcd_compare_readable("a"),
+		"{\"key\":\"YQ==\",\"target\":\"CREATE\",\"result\":\"NOT_EQUAL\",\"create_revision\":\"-1\"}");
 	assert_prints(etcd_compare_changed("a", 7),
 		"{\"key\":\"YQ==\",\"target\":\"MOD\",\"result\":\"EQUAL\",\"mod_revision\":\"7\"}");
 	assert_prints(etcd_put("a", ""), "{\"request_put\":{\"key\":\"YQ==\",\"value\":\"\"}}");

@@ -163,6 +163,7 @@ static void refuses_names_that_lead_elsewhere(void **state)
 #define LEASE(head, spec) \
 	"\"" LEASE_PATH "\":[{" head \
 	"\"json\":{\"kind\":\"Lease\",\"apiVersion\":\"coordination.k8s.io/v1\",\"spec\":{" spec "}}}]"
+#define RENEWED_NOW LEASE(AT_1000, RENEWED("16:39", "40"))
 #define RENEWED(time, duration) "\"renewTime\":\"1970-01-01T00:" time "Z\",\"leaseDurationSeconds\":" duration
 
 static void assert_node(struct api *api, const char *script, bool found, bool out_of_service, bool alive)
@@ -183,10 +184,18 @@ static void a_node_lives_as_long_as_its_lease(void **state)
 	struct api *api = *state;
 
 	assert_node(api, "{" NODE("") "," LEASE(AT_1000, RENEWED("16:35.123456", "40")) "}", true, false, true);
-	assert_node(api, "{" NODE("") "," LEASE(AT_1000, RENEWED("16:00", "10")) "}", true, false, true);
-	assert_node(api, "{" NODE("") "," LEASE(AT_1000, RENEWED("15:59.999999", "10")) "}", true, false, false);
+	assert_node(api, "{" NODE("") "," LEASE(AT_1000, RENEWED("16:00", "40")) "}", true, false, true);
+	assert_node(api, "{" NODE("") "," LEASE(AT_1000, RENEWED("15:59.999999", "40")) "}", true, false, false);
+	assert_node(api, "{" NODE("") "," LEASE(AT_1000, RENEWED("16:30", "10")) "}", true, false, true);
+	assert_node(api, "{" NODE("") "," LEASE(AT_1000, RENEWED("16:29.999999", "10")) "}", true, false, false);
 	assert_node(api, "{" NODE("") "," LEASE(AT_1000, RENEWED("15:00", "100")) "}", true, false, true);
 	assert_node(api, "{" NODE("") "," LEASE(AT_1000, RENEWED("14:59", "100")) "}", true, false, false);
+	/* One that does not say how long it lasts. */
+	assert_node(
+		api, "{" NODE("") "," LEASE(AT_1000, "\"renewTime\":\"1970-01-01T00:16:00Z\"") "}", true, false, true);
+	assert_node(api, "{" NODE("") "," LEASE(AT_1000, RENEWED("16:00", "0")) "}", true, false, true);
+	assert_node(api, "{" NODE("") "," LEASE(AT_1000, RENEWED("16:00", "-1")) "}", true, false, true);
+	assert_node(api, "{" NODE("") "," LEASE(AT_1000, RENEWED("15:59", "-50")) "}", true, false, false);
 	/* A clock that is far ahead. */
 	assert_node(api, "{" NODE("") "," LEASE(AT_1000, RENEWED("17:21", "40")) "}", true, false, false);
 	assert_node(api, "{" NODE("") "," LEASE(AT_1000, "\"renewTime\":null") "}", true, false, false);
@@ -206,10 +215,25 @@ static void a_node_may_be_gone_or_out_of_service(void **state)
 		"{" NODE("\"taints\":[{\"key\":\"a\"},{\"key\":\"node.kubernetes.io/out-of-service\"}]") "," LEASE(
 			AT_1000, RENEWED("10:00", "40")) "}",
 		true, true, false);
-	assert_node(api,
-		"{" NODE("\"taints\":[{\"key\":\"node.kubernetes.io/unreachable\"},7,{\"key\":null}]") "," LEASE(
-			AT_1000, RENEWED("10:00", "40")) "}",
-		true, false, false);
+	assert_node(
+		api, "{" NODE("\"taints\":[{\"key\":\"a\"},7,{\"key\":null}]") "," RENEWED_NOW "}", true, false, true);
+}
+
+#define TAINT(key, effect) "{\"key\":\"node.kubernetes.io/" key "\",\"effect\":\"" effect "\"}"
+#define TAINTED(taints) "{" NODE("\"taints\":[" taints "]") "," RENEWED_NOW "}"
+
+/* Its Lease may last longer than the node controller waits for it. */
+static void a_node_that_is_unreachable_is_not_alive(void **state)
+{
+	struct api *api = *state;
+
+	assert_node(api, TAINTED(TAINT("unreachable", "NoExecute")), true, false, false);
+	assert_node(api, TAINTED(TAINT("unreachable", "NoSchedule")), true, false, false);
+	assert_node(api, TAINTED(TAINT("unreachable", "NoExecute") "," TAINT("out-of-service", "NoExecute")), true,
+		true, false);
+	/* Others. */
+	assert_node(api, TAINTED(TAINT("unreachable-2", "NoExecute") "," TAINT("not-ready", "NoExecute")), true, false,
+		true);
 }
 
 static void what_is_not_known_of_a_node_is_an_error(void **state)
@@ -364,6 +388,7 @@ int main(void)
 		WITH_API(refuses_names_that_lead_elsewhere),
 		WITH_API(a_node_lives_as_long_as_its_lease),
 		WITH_API(a_node_may_be_gone_or_out_of_service),
+		WITH_API(a_node_that_is_unreachable_is_not_alive),
 		WITH_API(what_is_not_known_of_a_node_is_an_error),
 		WITH_API(lists_page_after_page),
 		WITH_API(lists_the_pods_of_one_node),
