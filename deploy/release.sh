@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Builds lamina as it is released: one static file.
+# Builds lamina as it is released: one static file, and beside it all that goes to a host with it.
 #
 #   deploy/release.sh [--out DIR] [--help]       default: .cache/release
 #
@@ -12,6 +12,7 @@ RELEASE_ROOT=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 readonly RELEASE_ROOT
 readonly RELEASE_CACHE=$RELEASE_ROOT/.cache
 readonly RELEASE_BUILD=$RELEASE_CACHE/build-release
+readonly -a FOR_HOSTS=(install.sh lamina-gc.service lamina-gc.timer rbac.yaml kubeconfig.sh)
 
 # shellcheck source=test/lab/install.sh
 source "$RELEASE_ROOT/test/lab/install.sh"
@@ -52,17 +53,20 @@ source_time()
 	}
 }
 
-# The binary, what a debugger needs, and the papers.
+# The binary, what installs it and what a cluster needs once, what a debugger needs, and the papers.
 files()
 {
-	local out=$ARCHIVES_TMP/files version
+	local out=$ARCHIVES_TMP/files version file
 	mkdir "$out"
 	version=$(sed -n "s/^  version: '\(.*\)',$/\1/p" "$RELEASE_ROOT/meson.build")
 	objcopy --only-keep-debug "$RELEASE_BUILD/lamina" "$out/lamina.debug"
 	(cd "$out" && objcopy --strip-all --add-gnu-debuglink=lamina.debug "$RELEASE_BUILD/lamina" lamina)
 	"$RELEASE_ROOT/deploy/release/papers.py" --map "$RELEASE_BUILD/lamina.map" --binary "$out/lamina" --version "$version" \
 		--licence "$RELEASE_ROOT/LICENSE" --parts "$RELEASE_CACHE" --time "$(source_time)" "$out"
-	(cd "$out" && chmod 0644 -- * && chmod 0755 lamina && sha256sum -- * >SHA256SUMS)
+	for file in "${FOR_HOSTS[@]}"; do
+		[[ ! -e $RELEASE_ROOT/deploy/$file ]] || cp "$RELEASE_ROOT/deploy/$file" "$out/"
+	done
+	(cd "$out" && chmod 0644 -- * && chmod 0755 -- lamina *.sh && sha256sum -- * >SHA256SUMS)
 }
 
 # The sums go first and come last: with them the folder is complete.

@@ -355,6 +355,17 @@ bool outbox_is_empty(const char *folder)
 	return true;
 }
 
+size_t outbox_count(const char *folder)
+{
+	cleanup_dir DIR *dir = opendir(folder);
+	const struct dirent *found;
+	size_t count = 0;
+
+	while (dir && (found = readdir(dir)))
+		count += is_entry(found->d_name);
+	return count;
+}
+
 struct store_release outbox_release(const struct outbox_entry *entry)
 {
 	return (struct store_release){

@@ -30,6 +30,9 @@ int outbox_read(const char *folder, struct outbox_entry **ret, size_t *ret_count
 /** Whether anything is queued: one look at the folder. */
 bool outbox_is_empty(const char *folder);
 
+/** How many are queued: no file is read, and none moved aside. */
+size_t outbox_count(const char *folder);
+
 /** What an entry asks a store for; borrows from it. */
 struct store_release outbox_release(const struct outbox_entry *entry);
 

@@ -55,6 +55,13 @@ struct macvlan_spec {
 int link_add_macvlan(
 	struct nl *creator, struct nl *pod, const struct macvlan_spec *spec, struct link_info *ret, struct error *e);
 
+/**
+ * Whether this kernel makes macvlans: one is asked for in a network namespace of its own, which goes with the process
+ * that is forked for it. The kernel may load its module for that, as for a pod. ERROR_RIGHTS, ERROR_IO: nobody knows.
+ * LAMINA_FAULT "macvlan_kind:fail" takes it for one that makes none.
+ */
+int link_try_macvlan(bool *ret, struct error *e);
+
 /** Sets IFF_UP. EADDRINUSE: another macvlan of the master has its MAC (ERROR_CONFIG, says so). */
 int link_set_up(struct nl *nl, int ifindex, struct error *e);
 

@@ -2,9 +2,10 @@
 
 #include "plugin/base/file.h"
 #include "plugin/cli_conf.h"
+#include "plugin/cli_defaults.h"
 #include "plugin/cli_gc.h"
 #include "plugin/cli_ip.h"
-#include "plugin/plan.h"
+#include "plugin/doctor.h"
 
 #include <errno.h>
 #include <getopt.h>
@@ -35,21 +36,28 @@ static const char help[] =
 	"  lamina gc [--dry-run]\n"
 	"                      collect what pods that are gone have left on this node: of an earlier boot, or gone\n"
 	"                      in two runs at least five minutes apart; send queued releases\n"
+	"  lamina doctor [--node-name NAME]\n"
+	"                      whether this node can give pods their networks: a line for each finding, ok, note or\n"
+	"                      bad, with the way out; changes nothing\n"
+	"  lamina defaults [KEY=VALUE ...]\n"
+	"                      what " CONFIG_DEFAULTS " would be with these keys (KEY= removes one)\n"
 	"  lamina --version, lamina --help\n"
 	"\n"
-	"  --conf FILE         for ip and gc: the configuration that says where addresses are kept; without it the\n"
+	"  --conf FILE         for ip, gc and doctor: the configuration that says where addresses are kept; without it "
+	"the\n"
 	"                      first one of lamina or multus in /etc/cni/net.d\n"
 	"  --kubeconfig FILE   for ip release, ip reserve, ip gc and ip import --from-api: the API server's user, in\n"
 	"                      place of the configuration's: `ip gc` and `ip import` list pods, which a node may not\n"
 	"  --json              for programs\n"
 	"\n"
-	"Exit status: 0 done, 1 failed, 2 wrong call, 3 no such address, or (ip gc, ip import --from-api, ip\n"
-	"export) no cluster keeps any, 4 refused: it is held, or its holder may live.\n"
+	"Exit status: 0 done, 1 failed (doctor: something is bad), 2 wrong call, 3 no such address, or (ip gc,\n"
+	"ip import --from-api, ip export) no cluster keeps any, 4 refused: it is held, or its holder may live.\n"
 	"LAMINA_TRACE=1 shows on stderr where the time of a call goes.\n";
 
 struct options {
 	bool json;
 	struct cli_ip_options ip;
+	const char *node;   /* doctor */
 	cJSON *annotations; /* owned */
 	char **arguments;   /* behind the options */
 	int count;
@@ -127,6 +135,7 @@ static int read_options(int argc, char *argv[], struct options *options, struct 
 		{"for", required_argument, NULL, 'p'},
 		{"note", required_argument, NULL, 't'},
 		{"annotation", required_argument, NULL, 'a'},
+		{"node-name", required_argument, NULL, 'N'},
 		{NULL, 0, NULL, 0},
 	};
 	int option;
@@ -137,6 +146,8 @@ static int read_options(int argc, char *argv[], struct options *options, struct 
 			options->json = true;
 		else if (option == 'a' && !add_annotation(options, optarg))
 			return wrong_call(e, "--annotation wants KEY=VALUE");
+		else if (option == 'N')
+			options->node = optarg;
 		else if (option != 'a' && !read_ip_option(&options->ip, option))
 			return wrong_call(e, "unknown option, or one without its value");
 	}
@@ -181,23 +192,9 @@ static int plan_file(const char *path, const struct options *options, FILE *out,
 		json_put(conf, "runtimeConfig", runtime_config);
 	}
 
-	const char *network = json_text(conf, "name"), *version = json_text(conf, "cniVersion");
-	const struct request request = {
-		.verb = VERB_ADD,
-		.command = "ADD",
-		.container_id = "plan",
-		.netns = "",
-		.ifname = "eth0",
-		.args = "",
-		.path = "",
-		.conf = conf,
-		.network = network ? network : "",
-		.version = version && *version ? version : "0.1.0",
-	};
+	struct request request;
 
-	if (request_check(&request, e) < 0 || config_read(conf, false, &config, e) < 0 ||
-		plan_build(&plan, &request, &config, e) < 0 ||
-		plan_place(&plan, &request, &config, json_get(config.runtime_config, ANNOTATIONS_CAPABILITY), e) < 0)
+	if (cli_conf_plan(conf, &request, &config, &plan, e) < 0)
 		return 1;
 
 	cleanup_json cJSON *described = plan_describe(&plan);
@@ -265,10 +262,42 @@ static int run_ip(struct options *options, FILE *out, struct error *e)
 	return wrong_call(e, "ip wants ls, show, release, reserve, gc, import or export");
 }
 
+static int run_gc(const struct options *options, FILE *out, struct error *e)
+{
+	const struct ip_command heeded = {.dry_run = true};
+	const struct cli_gc_options gc = {
+		.conf = options->ip.conf, .json = options->json, .dry_run = options->ip.dry_run};
+
+	if (options->count != 1 || !heeds(&heeded, &options->ip))
+		return wrong_call(e, "gc wants no argument, and only --dry-run, --json and --conf");
+	return cli_gc(&gc, out, e);
+}
+
+static int run_doctor(const struct options *options, FILE *out, struct error *e)
+{
+	const struct ip_command heeded = {0};
+	const struct doctor_options doctor = {.conf = options->ip.conf, .json = options->json, .node = options->node};
+
+	if (options->count != 1 || !heeds(&heeded, &options->ip))
+		return wrong_call(e, "doctor wants no argument, and only --node-name, --json and --conf");
+	return doctor_examine(&doctor, out, e);
+}
+
+static int run_defaults(const struct options *options, FILE *out, struct error *e)
+{
+	const struct ip_command heeded = {0};
+
+	if (options->json || options->ip.conf || !heeds(&heeded, &options->ip))
+		return wrong_call(e, "defaults has no options: it wants KEY=VALUE");
+	return cli_defaults(options->arguments + 1, (size_t)options->count - 1, out, e);
+}
+
 static int dispatch(struct options *options, FILE *out, struct error *e)
 {
 	const char *command = options->count > 0 ? options->arguments[0] : "";
 
+	if (options->node && strcmp(command, "doctor") != 0)
+		return wrong_call(e, "only doctor has --node-name");
 	if (strcmp(command, "plan") == 0) {
 		if (options->count != 2)
 			return wrong_call(e, "plan wants one configuration file");
@@ -276,15 +305,12 @@ static int dispatch(struct options *options, FILE *out, struct error *e)
 	}
 	if (strcmp(command, "ip") == 0)
 		return run_ip(options, out, e);
-	if (strcmp(command, "gc") == 0) {
-		const struct ip_command heeded = {.dry_run = true};
-		const struct cli_gc_options gc = {
-			.conf = options->ip.conf, .json = options->json, .dry_run = options->ip.dry_run};
-
-		if (options->count != 1 || !heeds(&heeded, &options->ip))
-			return wrong_call(e, "gc wants no argument, and only --dry-run, --json and --conf");
-		return cli_gc(&gc, out, e);
-	}
+	if (strcmp(command, "gc") == 0)
+		return run_gc(options, out, e);
+	if (strcmp(command, "doctor") == 0)
+		return run_doctor(options, out, e);
+	if (strcmp(command, "defaults") == 0)
+		return run_defaults(options, out, e);
 	return wrong_call(e, "unknown command");
 }
 

@@ -1,4 +1,4 @@
-/* The command line for people: lamina --help, plan, ip, gc. */
+/* The command line for people: lamina --help, plan, ip, gc, doctor, defaults. */
 #pragma once
 
 #include "plugin/base/error.h"

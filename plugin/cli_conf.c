@@ -6,8 +6,6 @@
 #include <errno.h>
 #include <string.h>
 
-#define CONF_FOLDER "/etc/cni/net.d"
-
 static bool is_ours(const cJSON *conf)
 {
 	const char *type = json_text(conf, "type");
@@ -50,25 +48,60 @@ static int is_conf(const struct dirent *entry)
 	return dot && (strcmp(dot, ".conf") == 0 || strcmp(dot, ".conflist") == 0 || strcmp(dot, ".json") == 0);
 }
 
-int cli_conf_find(const char *path, cJSON **ret, struct error *e)
+cJSON *cli_conf_names(void)
 {
 	struct dirent **names = NULL;
-	int count = path ? 0 : scandir(CONF_FOLDER, &names, is_conf, alphasort);
+	int count = scandir(CLI_CONF_FOLDER, &names, is_conf, alphasort);
+	cJSON *list = cJSON_CreateArray();
+
+	for (int i = 0; i < count; i++) {
+		cJSON_AddItemToArray(list, cJSON_CreateString(names[i]->d_name));
+		free(names[i]);
+	}
+	free(names);
+	return list;
+}
+
+int cli_conf_find(const char *path, cJSON **ret, struct error *e)
+{
+	cleanup_json cJSON *names = path ? NULL : cli_conf_names();
+	const cJSON *name;
 
 	if (path)
 		return cli_conf_read(path, ret, e);
 	*ret = NULL;
-	for (int i = 0; i < count; i++) {
-		cleanup_free char *file = format_text(CONF_FOLDER "/%s", names[i]->d_name);
+	cJSON_ArrayForEach(name, names)
+	{
+		cleanup_free char *file = format_text(CLI_CONF_FOLDER "/%s", name->valuestring);
 		cleanup_error struct error ignored = {0};
 		cleanup_json cJSON *conf = NULL;
 
-		free(names[i]);
 		if (!*ret && cli_conf_read(file, &conf, &ignored) == 0 && is_ours(conf))
 			*ret = steal_ptr(conf);
 	}
-	free(names);
 	if (!*ret)
 		*ret = cJSON_CreateObject();
 	return 0;
+}
+
+int cli_conf_plan(cJSON *conf, struct request *request, struct config *config, struct plan *plan, struct error *e)
+{
+	const char *network = json_text(conf, "name"), *version = json_text(conf, "cniVersion");
+
+	*request = (struct request){
+		.verb = VERB_ADD,
+		.command = "ADD",
+		.container_id = "plan",
+		.netns = "",
+		.ifname = "eth0",
+		.args = "",
+		.path = "",
+		.conf = conf,
+		.network = network ? network : "",
+		.version = version && *version ? version : "0.1.0",
+	};
+	if (request_check(request, e) < 0 || config_read(conf, false, config, e) < 0 ||
+		plan_build(plan, request, config, e) < 0)
+		return e->err;
+	return plan_place(plan, request, config, json_get(config->runtime_config, ANNOTATIONS_CAPABILITY), e);
 }

@@ -69,6 +69,7 @@ int cli_stores_open(const char *path, bool looking, int64_t seconds, struct cli_
 	ret->request.conf = ret->conf;
 	if (run_open(&ret->run, &ret->request, &ret->config, seconds, e) < 0)
 		return e->err;
+	ret->run.only_looks = looking;
 	if (!ret->config.delegates && add_network(ret, ret->conf, 0, e) < 0)
 		return e->err;
 	cJSON_ArrayForEach(delegate, ret->config.delegates)

@@ -6,7 +6,7 @@
 #include <errno.h>
 #include <string.h>
 
-#define DEFAULTS_FILE "/etc/lamina/defaults.json"
+#define DEFAULTS_MAX ((size_t)64 << 10)
 #define MAX_DELEGATES 16
 #define LONGEST_TIMEOUT 600
 
@@ -42,23 +42,29 @@ static const struct json_field plugin_keys[] = {
  */
 static const char *const unserved[] = {"clusterNetwork", "defaultNetworks", "auxiliaryCNIChainName"};
 
-static int read_defaults(struct config *config, struct error *e)
+int config_read_defaults(cJSON **ret, struct error *e)
 {
 	cleanup_free char *text = NULL;
 	size_t length = 0;
 
-	if (file_read(DEFAULTS_FILE, 64 << 10, &text, &length, e) < 0) {
+	*ret = NULL;
+	if (file_read(CONFIG_DEFAULTS, DEFAULTS_MAX, &text, &length, e) < 0) {
 		if (e->err != -ENOENT)
 			return e->err;
 		error_clear(e);
 		return 0;
 	}
-	if (json_parse(text, length, DEFAULTS_FILE, &config->defaults, e) < 0) {
+	if (json_parse(text, length, CONFIG_DEFAULTS, ret, e) < 0)
 		e->code = ERROR_CONFIG;
+	return e->err;
+}
+
+static int read_defaults(struct config *config, struct error *e)
+{
+	if (config_read_defaults(&config->defaults, e) < 0)
 		return e->err;
-	}
-	if (json_read(config->defaults, "", own_keys, config, e) < 0)
-		return error_wrap(e, DEFAULTS_FILE);
+	if (config->defaults && json_read(config->defaults, "", own_keys, config, e) < 0)
+		return error_wrap(e, CONFIG_DEFAULTS);
 	return 0;
 }
 
@@ -157,18 +163,37 @@ static int check_kube_config(const struct config *config, struct error *e)
 	return 0;
 }
 
+static int check_own(struct config *config, struct error *e)
+{
+	if (check_folder("cniDir", config->cni_dir, e) < 0 || check_folder("binDir", config->bin_dir, e) < 0 ||
+		check_folder("dataDir", config->data_dir, e) < 0 ||
+		check_number("timeout", config->timeout, 1, LONGEST_TIMEOUT, e) < 0 ||
+		check_number("reuseDelay", config->reuse_delay, 0, 86400, e) < 0 ||
+		check_name("nodeName", config->node, e) < 0 || check_name("cluster", config->cluster, e) < 0 ||
+		check_name("domain", config->domain, e) < 0)
+		return e->err;
+	return read_probe(config, e);
+}
+
+int config_check_defaults(const cJSON *defaults, struct error *e)
+{
+	struct config config = built_in;
+
+	if (!cJSON_IsObject(defaults))
+		return error_set(e, -EINVAL, ERROR_CONFIG, "it must be a JSON object");
+	return json_read(defaults, "", own_keys, &config, e) < 0 ? e->err : check_own(&config, e);
+}
+
+const struct json_field *config_own_keys(void)
+{
+	return own_keys;
+}
+
 int config_read(const cJSON *conf, bool as_ipam, struct config *ret, struct error *e)
 {
 	*ret = built_in;
 	if (read_defaults(ret, e) < 0 || json_read(conf, "", own_keys, ret, e) < 0 ||
-		json_read(conf, "", plugin_keys, ret, e) < 0)
-		return e->err;
-	if (check_folder("cniDir", ret->cni_dir, e) < 0 || check_folder("binDir", ret->bin_dir, e) < 0 ||
-		check_folder("dataDir", ret->data_dir, e) < 0 ||
-		check_number("timeout", ret->timeout, 1, LONGEST_TIMEOUT, e) < 0 ||
-		check_number("reuseDelay", ret->reuse_delay, 0, 86400, e) < 0 ||
-		check_name("nodeName", ret->node, e) < 0 || check_name("cluster", ret->cluster, e) < 0 ||
-		check_name("domain", ret->domain, e) < 0 || read_probe(ret, e) < 0)
+		json_read(conf, "", plugin_keys, ret, e) < 0 || check_own(ret, e) < 0)
 		return e->err;
 	read_kube_config(conf, ret);
 	if (check_kube_config(ret, e) < 0)

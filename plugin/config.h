@@ -32,6 +32,18 @@ struct config {
 /** The capability through which a runtime hands over the pod's annotations (containerd >= 1.5, CRI-O >= 1.29). */
 #define ANNOTATIONS_CAPABILITY "io.kubernetes.cri.pod-annotations"
 
+/** Where a node has keys of ours for a site's file that stays as it is. */
+#define CONFIG_DEFAULTS "/etc/lamina/defaults.json"
+
+/** That file as it stands; *ret is owned by the caller, and NULL when there is none. Errors name it. */
+int config_read_defaults(cJSON **ret, struct error *e);
+
+/** Whether config_read takes these as defaults: ERROR_CONFIG names key and value. */
+int config_check_defaults(const cJSON *defaults, struct error *e);
+
+/** The keys that may stand there; the list ends with a row without key. */
+const struct json_field *config_own_keys(void);
+
 /**
  * Reads the configuration of a request; conf must outlive *ret. as_ipam: it is another plugin's, of which we are the
  * IPAM (no delegates). Keys of ours that are absent come from /etc/lamina/defaults.json when that exists. Errors are

@@ -159,7 +159,7 @@ static int open_remote(struct run *run, const char *key, const struct etcd_confi
 		.config = copy,
 		.http = http,
 		.node = run->node,
-		.data_dir = run->config->data_dir,
+		.data_dir = run->only_looks ? NULL : run->config->data_dir,
 		.deadline = remote_deadline(run),
 	};
 

@@ -109,7 +109,8 @@ int run_http(struct run *run, struct http **ret, struct error *e)
 	if (!run->http) {
 		if (http_open(&run->http, e) < 0)
 			return e->err;
-		http_keep_sessions(run->http, run->config->data_dir);
+		if (!run->only_looks)
+			http_keep_sessions(run->http, run->config->data_dir);
 	}
 	*ret = run->http;
 	return 0;

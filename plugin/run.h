@@ -30,6 +30,7 @@ struct run {
 	struct nl *host;          /* a socket in our own namespace */
 	struct nl *pod;           /* a socket in the pod's; NULL: gone */
 	bool going_back;          /* a failed ADD is being undone */
+	bool only_looks;          /* nothing is written: no TLS sessions, no notes about servers */
 	int64_t deadline;         /* of the verb, or of its rollback (clock_now) */
 	int64_t call_deadline;    /* of one delegate */
 	struct store *store;      /* this node's, opened on first use by lease_store */

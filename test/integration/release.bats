@@ -120,6 +120,16 @@ disassemble()
 	assert_equal "$(sed 's/^[0-9a-f]*  //' SHA256SUMS | sort)" "$(find . -type f ! -name SHA256SUMS -printf '%P\n' | sort)"
 }
 
+@test "beside it lies what a host needs, as it is in deploy/" {
+	local file
+	for file in install.sh lamina-gc.service lamina-gc.timer rbac.yaml kubeconfig.sh; do
+		[[ -e $REPOSITORY/deploy/$file ]] || continue
+		cmp "$REPOSITORY/deploy/$file" "$file"
+	done
+	assert_equal "$(stat -c %a lamina install.sh lamina-gc.service | xargs)" '755 755 644'
+	./install.sh --help | grep -q -- --uninstall
+}
+
 @test "the list of what is inside is SPDX 2.3, and complete" {
 	jq -e '.spdxVersion == "SPDX-2.3" and .dataLicense == "CC0-1.0" and .SPDXID == "SPDXRef-DOCUMENT" and (.name | length > 0)
 		and (.documentNamespace | test("^https://[^#]+$")) and (.creationInfo.creators | all(test("^Tool: ")) and length > 0)

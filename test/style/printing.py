@@ -9,7 +9,7 @@ import lib
 
 PRINTERS = ("plugin/main.c", "plugin/base/log.c")
 # A process that was forked for one call ends behind it.
-FORKED = {"netlink/link_aside.c": "_exit("}
+FORKED = {"netlink/link_aside.c": "_exit(", "netlink/macvlan_try.c": "_exit("}
 
 FORBIDDEN = re.compile(
     r"(?<![\w.>])(?:"

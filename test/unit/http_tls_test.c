@@ -1,5 +1,8 @@
 /* plugin/base/http: whom it trusts, and as whom it comes. */
+#include "plugin/base/http_tls_expiry.h"
 #include "test/unit/http_ask.h"
+
+#include <time.h>
 
 #define CA .ca_file = "ca.pem"
 #define CLIENT .cert_file = "client.pem", .key_file = "client-key.pem"
@@ -148,6 +151,34 @@ static void names_the_file_of_its_own_that_cannot_be_used(void **state)
 	}
 }
 
+/* The lab's certificates: expired on 2020-01-02, and good for ten years. */
+static void tells_when_certificates_end(void **state)
+{
+	cleanup_free char *old = slurp(*state, "client-expired.pem"), *good = slurp(*state, "client.pem");
+	cleanup_free char *old_first = format_text("%s%s", old, good), *good_first = format_text("%s%s", good, old);
+	cleanup_free char *damaged =
+		format_text("%s-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n", good);
+	const char *const none[] = {"", "no PEM", "-----BEGIN CERTIFICATE-----\n", damaged};
+	const int64_t then = 1577923200, now = (int64_t)time(NULL);
+	struct error e = {0};
+	int64_t first, last;
+
+	assert_int_equal(http_tls_expiry(old, "old", &first, &last, &e), 0);
+	assert_int_equal(first, then);
+	assert_int_equal(last, then);
+	assert_int_equal(http_tls_expiry(old_first, "old_first", &first, &last, &e), 0);
+	assert_int_equal(first, then);
+	assert_true(last > now);
+	assert_int_equal(http_tls_expiry(good_first, "good_first", &first, &last, &e), 0);
+	assert_true(first > now && first == last);
+	for (size_t i = 0; i < sizeof(none) / sizeof(none[0]); i++) {
+		assert_int_equal(http_tls_expiry(none[i], "this", &first, &last, &e), -EINVAL);
+		assert_int_equal(e.code, ERROR_CONFIG);
+		assert_non_null(strstr(e.message, "this: "));
+		error_clear(&e);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -158,6 +189,7 @@ int main(void)
 		cmocka_unit_test(lends_no_connection_to_somebody_else),
 		cmocka_unit_test(says_when_its_own_certificate_is_refused),
 		cmocka_unit_test(names_the_file_of_its_own_that_cannot_be_used),
+		cmocka_unit_test(tells_when_certificates_end),
 	};
 
 	return cmocka_run_group_tests(tests, servers_start, servers_end);

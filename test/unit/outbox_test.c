@@ -105,6 +105,7 @@ static void gives_back_what_was_put(void **state)
 	struct stat st;
 
 	assert_true(outbox_is_empty(box->folder));
+	assert_int_equal(outbox_count(box->folder), 0);
 	{
 		cleanup_reading struct reading nothing = read_box(box);
 
@@ -113,6 +114,7 @@ static void gives_back_what_was_put(void **state)
 	release.unfinished = true;
 	put(box, &release);
 	assert_false(outbox_is_empty(box->folder));
+	assert_int_equal(outbox_count(box->folder), 1);
 	assert_int_equal(stat(box->folder, &st), 0);
 	assert_int_equal(st.st_mode, S_IFDIR | 0700);
 

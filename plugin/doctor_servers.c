@@ -1,0 +1,253 @@
+/* etcd and the API server: all that can be asked at once is asked at once, and what they said is told later. */
+#include "plugin/base/log.h"
+#include "plugin/doctor_checks.h"
+
+#include <errno.h>
+#include <string.h>
+#include <strings.h>
+
+#define ETCD_TIME (3 * SECONDS)
+#define LAST_TIME (1 * SECONDS)
+#define API_TIME (5 * SECONDS)
+
+/* Keys of nobody: no network and no domain of a configuration can be called so. */
+#define PREFIX "/etcd-cni/"
+#define NETWORK_KEY PREFIX "networks/.lamina-doctor"
+#define DOMAIN_KEY PREFIX "domain/.lamina-doctor"
+
+/* --- asking --- */
+
+static void start_members(struct doctor *doctor, const struct etcd_config *config, struct http *http, int64_t deadline)
+{
+	for (size_t i = 0; i < config->endpoint_count; i++) {
+		struct doctor_member *member;
+
+		doctor->members = reallocate(doctor->members, doctor->member_count + 1, sizeof(*doctor->members));
+		member = &doctor->members[doctor->member_count++];
+		*member = (struct doctor_member){.config = config, .index = i};
+		etcd_member_start(config, i, http, deadline, &member->call, &member->error);
+	}
+}
+
+/* Two conditions that no key meets at once, so that nothing is written: etcd asks first whether all of it is allowed.
+ */
+static cJSON *harmless_transaction(void)
+{
+	cJSON *compare = cJSON_CreateArray(), *success = cJSON_CreateArray(), *failure = cJSON_CreateArray();
+
+	cJSON_AddItemToArray(compare, etcd_compare_absent(NETWORK_KEY));
+	cJSON_AddItemToArray(compare, etcd_compare_value(NETWORK_KEY, "nobody"));
+	cJSON_AddItemToArray(success, etcd_put(NETWORK_KEY, "nobody"));
+	cJSON_AddItemToArray(success, etcd_put(DOMAIN_KEY, "nobody"));
+	cJSON_AddItemToArray(failure, etcd_range(PREFIX, true, ETCD_COUNT_ONLY, 0));
+	return etcd_txn(compare, success, failure);
+}
+
+/* The cluster as far as its members answer: those that do not have been waited for. */
+static struct etcd_config living(const struct doctor *doctor, const struct etcd_config *config)
+{
+	struct etcd_config part = *config;
+
+	part.endpoints = allocate(config->endpoint_count, sizeof(*part.endpoints));
+	part.endpoint_count = 0;
+	for (size_t i = 0; i < doctor->member_count; i++) {
+		const struct doctor_member *member = &doctor->members[i];
+
+		/* One with an alarm is asked: what it says then is the cluster's word. */
+		if (member->config == config && (!member->error.err || member->error.err == -ENOSPC))
+			part.endpoints[part.endpoint_count++] = config->endpoints[member->index];
+	}
+	return part;
+}
+
+/* deadline: what is left of etcd's time, but when a silent member has used it up, enough for one that answers. */
+static void try_access(
+	struct doctor_cluster *cluster, const struct etcd_config *config, struct http *http, int64_t deadline)
+{
+	const int64_t least = clock_now() + LAST_TIME;
+	const struct etcd_options options = {
+		.config = config, .http = http, .deadline = deadline > least ? deadline : least};
+	cleanup_etcd struct etcd *etcd = NULL;
+	cleanup_json cJSON *body = harmless_transaction(), *reply = NULL;
+
+	cluster->asked = config->endpoint_count > 0;
+	if (cluster->asked && etcd_open(&options, &etcd, &cluster->error) == 0)
+		etcd_call(etcd, "/v3/kv/txn", body, &reply, NULL, &cluster->error);
+}
+
+static void ask_clusters(struct doctor *doctor, struct http *http)
+{
+	const struct cli_stores *stores = &doctor->stores;
+	const int64_t deadline = clock_now() + ETCD_TIME;
+
+	for (size_t i = 0; i < stores->count; i++) {
+		if (stores->list[i].etcd)
+			start_members(doctor, stores->list[i].etcd, http, deadline);
+	}
+	for (size_t i = 0; i < doctor->member_count; i++) {
+		struct doctor_member *member = &doctor->members[i];
+
+		if (member->call)
+			etcd_member_await(member->call, &member->version, &member->error);
+	}
+	doctor->clusters = allocate(stores->count + 1, sizeof(*doctor->clusters));
+	for (size_t i = 0; i < stores->count; i++) {
+		if (!stores->list[i].etcd)
+			continue;
+
+		struct etcd_config part = living(doctor, stores->list[i].etcd);
+
+		try_access(&doctor->clusters[i], &part, http, deadline);
+		free(part.endpoints);
+	}
+}
+
+void doctor_ask(struct doctor *doctor)
+{
+	struct run *run = &doctor->stores.run;
+	cleanup_error struct error e = {0};
+	struct http *http;
+
+	if (!doctor->opened || run_http(run, &http, &e) < 0)
+		return;
+	ask_clusters(doctor, http);
+	if (run_kube(run, &doctor->kube, &doctor->kube_error) < 0 || !doctor->kube)
+		return;
+	kube_set_deadline(doctor->kube, clock_now() + API_TIME);
+	kube_look(doctor->kube, run->node, &doctor->look);
+}
+
+void doctor_forget_answers(struct doctor *doctor)
+{
+	for (size_t i = 0; i < doctor->member_count; i++) {
+		etcd_member_free_cleanup(&doctor->members[i].call);
+		free(doctor->members[i].version);
+		error_clear(&doctor->members[i].error);
+	}
+	for (size_t i = 0; doctor->clusters && i < doctor->stores.count; i++)
+		error_clear(&doctor->clusters[i].error);
+	free(doctor->members);
+	free(doctor->clusters);
+	error_clear(&doctor->kube_error);
+	kube_look_clear(&doctor->look);
+}
+
+/* --- telling: etcd --- */
+
+static void count_members(
+	const struct doctor *doctor, const struct etcd_config *config, size_t *ret_all, size_t *ret_good)
+{
+	*ret_all = *ret_good = 0;
+	for (size_t i = 0; i < doctor->member_count; i++) {
+		if (doctor->members[i].config != config)
+			continue;
+		(*ret_all)++;
+		*ret_good += !doctor->members[i].error.err;
+	}
+}
+
+static void tell_member(struct doctor *doctor, const struct doctor_member *member)
+{
+	const char *url = member->config->endpoints[member->index];
+	const char *place = etcd_member_place(member->config, member->index);
+	const bool named = member->error.err && strstr(member->error.message, place);
+	const bool tls = strncasecmp(url, "https:", strlen("https:")) == 0;
+	size_t all, good;
+
+	count_members(doctor, member->config, &all, &good);
+	if (!member->error.err)
+		doctor_ok(doctor, "etcd", "%s answers, version %s, %s", place, member->version,
+			tls ? "TLS verified" : "without TLS");
+	else
+		doctor_bad(doctor, "etcd",
+			member->error.err == -EHOSTUNREACH
+				? "start etcd there and see its log, or look for what is between (routes, a firewall)"
+				: NULL,
+			"%s%s%s%s", named ? "" : place, named ? "" : ": ", member->error.message,
+			good > all / 2 ? " (pods start nevertheless, by the other members)" : "");
+}
+
+void doctor_check_members(struct doctor *doctor)
+{
+	if (doctor->opened && !doctor->member_count && doctor->planned)
+		doctor_ok(doctor, "etcd", "not used: this node keeps its own addresses");
+	for (size_t i = 0; i < doctor->member_count; i++)
+		tell_member(doctor, &doctor->members[i]);
+}
+
+void doctor_check_access(struct doctor *doctor)
+{
+	const struct cli_stores *stores = &doctor->stores;
+
+	for (size_t i = 0; doctor->clusters && i < stores->count; i++) {
+		const struct etcd_config *config = stores->list[i].etcd;
+		const struct doctor_cluster *cluster = &doctor->clusters[i];
+
+		if (!config)
+			continue;
+		if (!cluster->asked)
+			doctor_note(doctor, "etcd-access", "not tried: no member answers that has a leader");
+		else if (cluster->error.err)
+			doctor_bad(doctor, "etcd-access", NULL, "%s", cluster->error.message);
+		else
+			doctor_ok(doctor, "etcd-access",
+				"all keys that begin with " PREFIX " may be read and written%s%s",
+				config->username ? " by user " : "", config->username ? config->username : "");
+	}
+}
+
+/* --- telling: the API server --- */
+
+bool doctor_knows_node(const struct doctor *doctor)
+{
+	return doctor->kube && !doctor->look.nodes.err;
+}
+
+static bool is_refused(const struct error *e)
+{
+	return e->err == -EACCES && strstr(e->message, "HTTP 403");
+}
+
+static void tell_look(struct doctor *doctor)
+{
+	const struct error *errors[] = {&doctor->look.pods, &doctor->look.nodes, &doctor->look.leases};
+	const char *server = doctor->stores.run.kubeconfig->server;
+	size_t good = 0;
+
+	for (size_t i = 0; i < ARRAY_SIZE(errors); i++) {
+		good += !errors[i]->err;
+		/* What keeps one from being read keeps all: it is said once. */
+		if (errors[i]->err && !is_refused(errors[i])) {
+			doctor_bad(doctor, "api",
+				errors[i]->err == -EAGAIN ? "start it, or look for what is between (routes, a firewall)"
+							  : NULL,
+				"%s", errors[i]->message);
+			return;
+		}
+	}
+	for (size_t i = 0; i < ARRAY_SIZE(errors); i++) {
+		if (errors[i]->err)
+			doctor_bad(
+				doctor, "api", "deploy/rbac.yaml has all that a node needs", "%s", errors[i]->message);
+	}
+	if (good == ARRAY_SIZE(errors))
+		doctor_ok(doctor, "api", "%s answers; pods, nodes and leases in kube-node-lease may be read, by %s",
+			server, doctor->stores.run.kubeconfig->path);
+}
+
+void doctor_check_api(struct doctor *doctor)
+{
+	if (!doctor->opened)
+		return;
+	if (doctor->kube_error.err)
+		doctor_bad(doctor, "api", NULL, "%s", doctor->kube_error.message);
+	else if (doctor->kube)
+		tell_look(doctor);
+	else if (cli_stores_have_cluster(&doctor->stores))
+		doctor_note(doctor, "api",
+			"no kubeConfig: an address whose pod is gone from another node is not taken over, but waits "
+			"for "
+			"lamina ip release");
+	else
+		doctor_ok(doctor, "api", "not used: no kubeConfig");
+}
