@@ -13,6 +13,7 @@ setup_file()
 
 teardown_file()
 {
+	on_nodes as_before
 	clean_up
 	assert_no_leak
 }
@@ -47,4 +48,24 @@ teardown_file()
 
 @test "6 rolling updates, and web from 2 to 60 pods and back: nothing fails, nothing leaks" {
 	point_scale
+	# Beside it, flannel alone.
+	seed_down
+	on_nodes only_flannel
+	kubectl apply --filename "$SEED_FOLDER/web.yaml"
+	await_ready app=web 2
+	grow "with flannel alone"
+	kubectl delete --filename "$SEED_FOLDER/web.yaml"
+	await_gone app=web
+	on_nodes as_before
+}
+
+only_flannel()
+{
+	jq '.delegates[0] + {cniVersion: "0.3.1"} | del(.masterplugin)' "$SEED_FOLDER/10-multus.conf" |
+		machine_write "$1" /etc/cni/net.d/05-flannel.conf
+}
+
+as_before()
+{
+	machine_exec "$1" rm -f /etc/cni/net.d/05-flannel.conf
 }

@@ -45,7 +45,7 @@ node_is_lost()
 	# What the timer does: nobody else tells the node of a sandbox whose pod was deleted meanwhile.
 	node_lamina "$dead" gc
 	assert_equal "$(pod_address database-1-0) $(pod_mac database-1-0 net1)" "10.188.0.218/16 $mac"
-	node_lamina "$dead" ip show 10.188.0.218 --json | jq -e --arg dead "$dead" '.pod == "database-1-0" and .node != $dead' ||
+	node_lamina "$dead" ip show 10.188.0.218 --json | jq -e --arg dead "$dead" '.[0] | .pod == "database-1-0" and .node != $dead' ||
 		fail "$(node_lamina "$dead" ip show 10.188.0.218 --json)"
 	assert_equal "$(who_answers 10.188.0.218)" "$mac"
 	seed_await
