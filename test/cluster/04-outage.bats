@@ -62,6 +62,9 @@ is_replaced()
 	done
 	machine_restart control apiserver
 	until_true 60 kubernetes_ready
+	# Where there are several, they end when they cannot renew their leadership, and are started again.
+	machine_restart control controller-manager
+	machine_restart control scheduler
 	until_true 90 has_restarted database-1-0 "$before_one"
 	until_true 90 has_restarted database-2-0 "$before_two"
 	have_their_addresses

@@ -62,7 +62,6 @@ two_have_one()
 	done
 	assert_equal "$(lives "${names[@]}")" "$before"
 	assert_records_true
-	point_services
 	kubectl delete pod database-2-0
 	await_ready app=database-2 1
 	have_their_addresses

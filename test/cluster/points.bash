@@ -27,6 +27,14 @@ point_interfaces()
 	done
 }
 
+# All pods of a node have to ask the wire again.
+forget_neighbours()
+{
+	machine_exec "$1" sh -c 'for netns in /run/netns/cni-*; do
+		nsenter --net="$netns" ip neigh flush dev net1 2>/dev/null || true
+	done'
+}
+
 # hears_ping FROM TO ADDRESS: one pod pings another of another node over net1, seen on the wire of the first one's node with the MAC
 # addresses of both net1, and nowhere on flannel's way.
 hears_ping()
@@ -34,13 +42,15 @@ hears_ping()
 	local node mac peer said link
 	node=$(pod_get "$1" '{.spec.nodeName}')
 	mac=$(pod_mac "$1" net1) peer=$(pod_mac "$2" net1)
-	in_pod "$1" sh -c 'ip neigh flush dev net1' 2>/dev/null || true
+	on_nodes forget_neighbours
 	LISTEN=eth0 listen "$node" eth0 'arp or icmp'
 	for link in docker0 flannel.1; do
 		LISTEN=$link listen "$node" "$link" 'net 10.188.0.0/16'
 	done
 	in_pod "$1" ping -c 2 -W 2 "$3"
 	said=$(LISTEN=eth0 heard)
+	grep -qE "$mac > ff:ff:ff:ff:ff:ff, .* ARP.* Request who-has $3 " <<<"$said" || fail "$said"
+	grep -qE "$peer > $mac, .* ARP.* Reply $3 is-at $peer" <<<"$said" || fail "$said"
 	grep -qE "$mac > $peer, .* ICMP echo request" <<<"$said" || fail "$said"
 	grep -qE "$peer > $mac, .* ICMP echo reply" <<<"$said" || fail "$said"
 	! grep ' ICMP echo ' <<<"$said" | grep -v "$mac" || fail "ICMP of another MAC" "$said"
