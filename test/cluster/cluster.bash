@@ -4,7 +4,7 @@
 #   cluster_install            lamina with deploy/install.sh on every node, and the rights that it needs.
 #   seed_up                    applies the seed's four files byte for byte and waits until every pod is Ready.
 #   seed_down                  deletes what they made, and waits until the pods are gone.
-#   clean_up                   after a test: seed_down, every node on and untainted, nothing in the store.
+#   clean_up                   after a file: every node on and untainted, no pods, no events.
 #
 #   until_true SECONDS CMD ... until the command succeeds; fails with its last output.
 #   pods [SELECTOR]            names of pods, one a line.
@@ -242,6 +242,7 @@ clean_up()
 	done
 	kubectl uncordon "${KUBERNETES_NODES[@]}" >/dev/null
 	kubectl taint nodes --all node.kubernetes.io/out-of-service- >/dev/null 2>&1
+	kubectl delete events --all >/dev/null
 	seed_down >/dev/null
 }
 

@@ -47,13 +47,12 @@ kubernetes_node_up()
 		mount --bind /run/netns /run/netns; mount --make-shared /run/netns' || return
 	kubernetes_start_store "$number"
 	machine_start "$node" containerd env PATH="$KUBERNETES_CONTAINERD:$PATH" containerd --config /etc/kubernetes/containerd.toml
-	machine_start "$node" kubelet "$KUBERNETES_PARTS/kubelet" --config /etc/kubernetes/kubelet.yaml --v 2 \
+	# They give up when they are earlier than what they need: the runtime, or their Node.
+	machine_keep "$node" kubelet "$KUBERNETES_PARTS/kubelet" --config /etc/kubernetes/kubelet.yaml --v 2 \
 		--kubeconfig /etc/kubernetes/kubelet.kubeconfig --hostname-override "$node" --node-ip "192.168.122.$((10 + number))"
-	# It gives up when it is earlier than its Node.
-	machine_start "$node" flanneld sh -c 'while :; do NODE_NAME=$1 "$2" --kube-subnet-mgr --iface eth0 --ip-masq \
-		--kubeconfig-file /etc/kubernetes/flanneld.kubeconfig --net-config-path /etc/kubernetes/flannel.json; sleep 0.5; done' \
-		sh "$node" "$KUBERNETES_FLANNELD"
-	machine_start "$node" kube-proxy "$KUBERNETES_PARTS/kube-proxy" --config /etc/kubernetes/kube-proxy.yaml \
+	machine_keep "$node" flanneld env "NODE_NAME=$node" "$KUBERNETES_FLANNELD" --kube-subnet-mgr --iface eth0 --ip-masq \
+		--kubeconfig-file /etc/kubernetes/flanneld.kubeconfig --net-config-path /etc/kubernetes/flannel.json
+	machine_keep "$node" kube-proxy "$KUBERNETES_PARTS/kube-proxy" --config /etc/kubernetes/kube-proxy.yaml \
 		--hostname-override "$node"
 	kubernetes_images "$node"
 }

@@ -12,6 +12,8 @@
 #   machine_exec NAME CMD ...  runs a command in it.
 #   machine_start NAME SERVICE CMD ...
 #                              starts a service there that runs on, with its output in ROOM/log/NAME.SERVICE.
+#   machine_keep NAME SERVICE CMD ...
+#                              the same, and starts it again whenever it ends, as systemd does.
 #   machine_restart NAME SERVICE
 #                              ends it and starts it again as it was started.
 #   machine_stop NAME SERVICE [SIGNAL]
@@ -85,6 +87,11 @@ machine_start()
 		machine_exec "$name" bash -c 'for procs in /sys/fs/cgroup/*/cgroup.procs; do echo 0 >"$procs"; done
 			log=$1; shift; exec setsid "$@" >>"$log" 2>&1 & echo $!' bash "$ROOM/log/$name.$service" "$@"
 	) >"$ROOM/service/$name.$service.pid"
+}
+
+machine_keep()
+{
+	machine_start "$1" "$2" sh -c 'while :; do "$@"; sleep 0.5; done' sh "${@:3}"
 }
 
 machine_stop()

@@ -166,10 +166,20 @@ point_services_restarted()
 		machine_restart "$node" kubelet
 		machine_restart "$node" containerd
 	done
+	until_true 60 kubelets_answer
 	until_true 60 nodes_are_ready
 	seed_await
 	have_their_addresses
 	assert_equal "$(kubectl get pods --output 'jsonpath={.items[*].metadata.uid} {.items[*].status.containerStatuses[0].restartCount}')" "$before"
+}
+
+# `kubectl exec` is a request to them.
+kubelets_answer()
+{
+	local pod
+	for pod in $(pods); do
+		in_pod "$pod" true || return
+	done
 }
 
 nodes_are_ready()
