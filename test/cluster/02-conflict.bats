@@ -14,7 +14,6 @@ teardown_file()
 {
 	kubectl delete pods --all --wait=false
 	clean_up
-	assert_no_leak
 }
 
 # pod_with NAME ANNOTATION VALUE ...
@@ -32,6 +31,8 @@ pod_with()
 refute_runs()
 {
 	[[ $(pod_get "$1" '{.status.phase}') == Pending ]]
+	assert_equal "$(on_nodes node_addresses | sort)" "$(node_lamina node-1 ip ls --json | jq -r '.[] | select(.pod) | .address' | sort)"
+	assert_equal "$(on_nodes node_addresses | wc -l)" 4
 }
 
 @test "9 a second pod with the address waits, saying why, and the first one keeps it" {
@@ -68,4 +69,9 @@ refute_runs()
 	done
 	kubectl delete pod taken outside malformed netmask
 	assert_records_true
+}
+
+@test "9 and 11 when all of it is deleted, nothing is left on any node or in etcd" {
+	clean_up
+	assert_no_leak
 }

@@ -13,7 +13,6 @@ setup_file()
 teardown_file()
 {
 	clean_up
-	assert_no_leak
 }
 
 node_is_lost()
@@ -55,4 +54,9 @@ node_is_lost()
 node_is_back()
 {
 	! node_is_lost "$1"
+}
+
+@test "5 when all of it is deleted, nothing is left on any node or in etcd" {
+	clean_up
+	assert_no_leak
 }

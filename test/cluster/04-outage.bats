@@ -14,7 +14,17 @@ setup_file()
 teardown_file()
 {
 	clean_up
-	assert_no_leak
+}
+
+# Whatever a point has ended and has not started again.
+teardown()
+{
+	local service
+	for service in control/apiserver node-1/etcd node-2/etcd; do
+		[[ -e $ROOM/service/${service/\//.}.pid ]] || machine_restart "${service%/*}" "${service#*/}"
+	done
+	kubernetes_await "the API server" 60 kubernetes_ready
+	kubernetes_await "the store of addresses" 30 etcdctl endpoint health
 }
 
 restarts()
@@ -81,7 +91,6 @@ is_replaced()
 	have_their_addresses
 	assert_records_true
 	machine_restart node-1 etcd
-	kubernetes_await "all members" 30 etcdctl endpoint health
 }
 
 @test "8 etcd has no quorum: a deleted database waits, and comes up with its address when it is back" {
@@ -97,4 +106,9 @@ is_replaced()
 	until_true 60 is_replaced database-1-0 "$life"
 	have_their_addresses
 	assert_records_true
+}
+
+@test "8 when all of it is deleted, nothing is left on any node or in etcd" {
+	clean_up
+	assert_no_leak
 }

@@ -16,7 +16,6 @@ teardown_file()
 {
 	clean_up
 	on_nodes with_kubeconfig
-	assert_no_leak
 }
 
 without_kubeconfig()
@@ -43,4 +42,9 @@ with_kubeconfig()
 	point_stays
 	point_scale
 	assert_equal "$(plugin_requests)" "$before"
+}
+
+@test "7 when all of it is deleted, nothing is left on any node or in etcd" {
+	clean_up
+	assert_no_leak
 }

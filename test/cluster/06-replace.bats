@@ -16,7 +16,6 @@ setup_file()
 teardown_file()
 {
 	clean_up
-	assert_no_leak
 }
 
 install_old()
@@ -68,4 +67,9 @@ two_have_one()
 	kubectl scale deployment web --replicas 2
 	until_true 60 are_ready app=web 2
 	assert_records_true
+}
+
+@test "10 when all of it is deleted, nothing is left on any node or in etcd" {
+	clean_up
+	assert_no_leak
 }

@@ -219,13 +219,15 @@ leftovers()
 	machine_exec "$1" sh -c 'cd /
 		ls -d /run/netns/cni-* /var/lib/cni/multus/[0-9a-f][0-9a-f]* /var/lib/cni/multus/results/* /var/lib/cni/multus/outbox/* \
 			/var/lib/cni/networks/*/[0-9]* /var/lib/cni/flannel/* 2>/dev/null
-		ip -o link show type veth | grep -o "veth[^:@]*"; ip -o link show type macvlan'
+		ip -o link show type veth | grep -o "veth[^:@]*"; ip -o link show type macvlan
+		true'
 }
 
 is_empty()
 {
-	local left
-	left=$(on_nodes leftovers; etcdctl get --prefix --keys-only /etcd-cni | grep -E '/(used|attachment)/')
+	local left keys
+	left=$(on_nodes leftovers) && keys=$(etcdctl get --prefix --keys-only /etcd-cni) || return
+	left+=$(grep -E '/(used|attachment)/' <<<"$keys" || true)
 	[[ -z $left ]] || fail "$left"
 }
 

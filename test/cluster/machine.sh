@@ -32,7 +32,7 @@ machine_up()
 	machine_is_up "$name" && { echo "machine.sh: $name is on already" >&2; return 1; }
 	exec {fd}< <(
 		node_close_files
-		cgroup_enter "$(<"$ROOM/cgroup")/$name"
+		cgroup_enter "$name"
 		exec nsenter --target "$ROOM_PID" --net --mount --pid --uts -- setsid \
 			unshare --fork --kill-child --cgroup --pid --net --mount --uts --propagation private \
 			bash -euo pipefail -c 'source "$1" && machine_hold "${@:2}"' bash "$ROOM_LAB/../cluster/machine.sh" "$ROOM" "$name" "$last" \
@@ -55,7 +55,7 @@ machine_cut()
 	room_exec sh -euc 'kill -KILL "$1"; while test -e "/proc/$1"; do sleep 0.01; done' sh "$pid" || return
 	rm "$ROOM/service/$1.init"
 	rm -f "$ROOM/service/$1".*.pid
-	cgroup_remove "$(<"$ROOM/cgroup")/$1"
+	cgroup_remove "$1"
 }
 
 machine_is_up()

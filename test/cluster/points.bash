@@ -178,7 +178,7 @@ kubelets_answer()
 {
 	local pod
 	for pod in $(pods); do
-		in_pod "$pod" true || return
+		in_pod "$pod" sh -c : || return
 	done
 }
 

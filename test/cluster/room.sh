@@ -24,9 +24,8 @@ room_up()
 	local -a tether=(setpriv --pdeathsig KILL)
 	[[ -z ${2:-} ]] || tether=(setsid)
 	export ROOM=$1
-	cgroup_check || return
 	mkdir "$ROOM" && mkdir "$ROOM"/{disk,net,log,service} || return
-	cgroup_name >"$ROOM/cgroup"
+	cgroup_places >"$ROOM/cgroups"
 	exec {fd}< <(
 		node_close_files
 		exec "${tether[@]}" unshare --fork --kill-child --pid --net --mount --uts --propagation private \
@@ -35,6 +34,7 @@ room_up()
 	read -r -t 20 line <&"$fd" || line=
 	exec {fd}<&-
 	if [[ -z $line ]]; then
+		kill -KILL $! 2>/dev/null
 		echo "room.sh: the room did not come up" >&2
 		cat "$ROOM/log/room" >&2
 		return 1
@@ -60,9 +60,10 @@ room_down()
 			sleep 0.01
 		done
 	fi
-	[[ ! -s $ROOM/cgroup ]] || cgroup_remove "$(<"$ROOM/cgroup")"
-	rm -rf -- "$ROOM"
 	unset ROOM_PID
+	# Where they are is not forgotten before they are gone.
+	[[ ! -e $ROOM/cgroups ]] || cgroup_remove || return
+	rm -rf -- "$ROOM"
 }
 
 room_exec()
@@ -118,8 +119,9 @@ room_hold()
 # Fails where the kernel has no cgroups of version 1: the kubelets are set up for these.
 cgroup_check()
 {
-	[[ -n $(cgroup_hierarchies) ]] && return
-	echo "room.sh: this machine has cgroups of version 2 only; the cluster's kubelets need those of version 1" >&2
+	[[ -z $(cgroup_hierarchies) ]] || return 0
+	echo "room.sh: this machine has cgroups of version 2 only, and the cluster's kubelets are set up for version 1: boot it with" \
+		"systemd.unified_cgroup_hierarchy=0 systemd.legacy_systemd_cgroup_controller" >&2
 	return 1
 }
 
@@ -135,48 +137,45 @@ cgroup_hierarchies()
 	}' /proc/self/mountinfo
 }
 
-# A name that nobody else's cgroups have.
-cgroup_name()
+# Folders for a room, one a hierarchy, with a name that nobody else's cgroups have: below the cgroup that we are in, if it can be seen.
+cgroup_places()
 {
-	echo "lamina-cluster.$$.$(node_start_time "$$")"
-}
-
-# cgroup_parent MOUNT OPTIONS: the folder of the cgroup that we are in.
-cgroup_parent()
-{
-	local path
-	path=$(awk -F: -v options="$2" '$2 == options { print $3 }' /proc/self/cgroup)
-	[[ -d $1/$path ]] && echo "$1/${path#/}" || echo "$1"
-}
-
-# cgroup_enter NAME: makes that cgroup (a path) in all hierarchies and moves the calling shell into it.
-cgroup_enter()
-{
-	local mount options folder part
+	local mount options path name
+	name=lamina-cluster.$$.$(node_start_time "$$")
 	while read -r mount options; do
-		folder=$(cgroup_parent "$mount" "$options")
-		folder=${folder%/}
-		for part in ${1//\// }; do
-			mkdir -p "$folder/$part"
-			# A cpuset without processors takes no process.
-			[[ ! -e $folder/cpuset.cpus ]] || cp --no-preserve=all "$folder"/cpuset.{cpus,mems} "$folder/$part/"
-			folder+=/$part
-		done
-		echo 0 >"$folder/cgroup.procs"
+		path=$(awk -F: -v options="$options" '$2 == options { print $3 }' /proc/self/cgroup)
+		[[ -d $mount/$path ]] || path=
+		path=${path%/}
+		echo "$mount$path/$name"
 	done < <(cgroup_hierarchies)
 }
 
-# cgroup_remove NAME: removes what is left of it; its processes have just been killed.
+# cgroup_enter NAME: makes the cgroup NAME of the room in all hierarchies and moves the calling shell into it.
+cgroup_enter()
+{
+	local place folder
+	while read -r place; do
+		for folder in "$place" "$place/$1"; do
+			[[ ! -d $folder ]] || continue
+			mkdir "$folder"
+			# A cpuset without processors takes no process.
+			[[ ! -e $folder/cpuset.cpus ]] || cp --no-preserve=all "${folder%/*}"/cpuset.{cpus,mems} "$folder/"
+		done
+		echo 0 >"$place/$1/cgroup.procs"
+	done <"$ROOM/cgroups"
+}
+
+# cgroup_remove [NAME]: removes what is left of that one, or of all; its processes have just been killed.
 cgroup_remove()
 {
-	local mount options folder left
-	while read -r mount options; do
-		folder=$(cgroup_parent "$mount" "$options")
-		folder=${folder%/}/$1
+	local place folder left status=0
+	while read -r place; do
+		folder=$place${1:+/$1}
 		for ((left = 200; left > 0; left--)); do
 			[[ -d $folder ]] || break
 			find "$folder" -depth -type d -exec rmdir {} + 2>/dev/null || sleep 0.05
 		done
-		[[ ! -d $folder ]] || echo "room.sh: the cgroup $folder cannot be removed" >&2
-	done < <(cgroup_hierarchies)
+		[[ ! -d $folder ]] || { echo "room.sh: the cgroup $folder cannot be removed" >&2; status=1; }
+	done <"$ROOM/cgroups"
+	return $status
 }

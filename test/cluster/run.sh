@@ -58,11 +58,17 @@ step()
 	printf '%s (%d s)\n' "$text" $((SECONDS - start))
 }
 
-prepare()
+take_lock()
 {
 	mkdir -p "$CLUSTER_CACHE"
 	exec {CLUSTER_LOCK}>"$CLUSTER_CACHE/cluster.lock"
 	flock --nonblock "$CLUSTER_LOCK" || { echo "run.sh: another run is under way in this checkout" >&2 && exit 1; }
+}
+
+prepare()
+{
+	cgroup_check
+	take_lock
 	if [[ -e $CLUSTER_ROOM ]]; then
 		! room_join "$CLUSTER_ROOM" || { echo "run.sh: a cluster is up already: test/cluster/run.sh --down" >&2 && exit 1; }
 		# What a run has left that was killed.
@@ -95,9 +101,10 @@ run_points()
 	local log=$CLUSTER_CACHE/cluster.tap rc=0 start=$SECONDS
 	timeout -k 20 "$CLUSTER_SECONDS" bats --formatter tap --timing ${ONLY:+--filter "$ONLY"} test/cluster/*.bats >"$log" 2>&1 &
 	BATS_PID=$!
-	# What a person sees meanwhile; what failed is shown whole.
-	tail --pid="$BATS_PID" -n +1 -f "$log" | grep --line-buffered -E '^(ok|not ok|#)' || true
+	# What a person sees meanwhile; what failed is shown whole. It ends with bats; a signal is heard at once.
+	tail --pid="$BATS_PID" -n +1 -f "$log" | grep --line-buffered -E '^(ok|not ok|#)' &
 	wait "$BATS_PID" || rc=$?
+	wait || true
 	PASSED=$(grep -cE '^ok ' "$log" || true)
 	SKIPPED=$(grep -cE '^ok .*# skip' "$log" || true)
 	FAILED=$(($(sed -n 's/^1\.\.//p' "$log" | head -n 1) - PASSED))
@@ -108,6 +115,8 @@ run_points()
 
 cleanup()
 {
+	# A second Ctrl-C must not end what the first one has begun.
+	trap '' INT TERM HUP
 	[[ -z ${BATS_PID:-} ]] || { kill "$BATS_PID" 2>/dev/null || true; wait "$BATS_PID" || true; }
 	[[ -n $KEEP && -n ${KEPT:-} ]] || room_down
 }
@@ -139,7 +148,7 @@ main()
 	case $ACTION in
 	list) points && exit ;;
 	enter) enter && exit || exit $? ;;
-	down) ROOM=$CLUSTER_ROOM && room_down && exit ;;
+	down) take_lock && ROOM=$CLUSTER_ROOM && room_down && exit ;;
 	esac
 	PASSED=0 FAILED=0 SKIPPED=0
 	((EUID == 0)) || { echo "run.sh: it makes namespaces and cgroups, so it wants root" >&2 && exit 1; }
