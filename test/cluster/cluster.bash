@@ -243,7 +243,7 @@ clean_up()
 		machine_is_up "$node" || { kubernetes_node_up "$node" && kubernetes_await_node "$node"; }
 	done
 	kubectl uncordon "${KUBERNETES_NODES[@]}" >/dev/null
-	kubectl taint nodes --all node.kubernetes.io/out-of-service- >/dev/null 2>&1
+	kubectl taint nodes --all node.kubernetes.io/out-of-service- >/dev/null 2>&1 || true
 	kubectl delete events --all >/dev/null
 	seed_down >/dev/null
 }

@@ -62,7 +62,7 @@ room_down()
 	fi
 	unset ROOM_PID
 	# Where they are is not forgotten before they are gone.
-	[[ ! -e $ROOM/cgroups ]] || cgroup_remove || return
+	[[ ! -e $ROOM/cgroups ]] || cgroup_remove '' || return
 	rm -rf -- "$ROOM"
 }
 
@@ -165,7 +165,7 @@ cgroup_enter()
 	done <"$ROOM/cgroups"
 }
 
-# cgroup_remove [NAME]: removes what is left of that one, or of all; its processes have just been killed.
+# cgroup_remove NAME: removes what is left of that one, or of all when it is empty; its processes have just been killed.
 cgroup_remove()
 {
 	local place folder left status=0
