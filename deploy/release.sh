@@ -12,7 +12,7 @@ RELEASE_ROOT=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 readonly RELEASE_ROOT
 readonly RELEASE_CACHE=$RELEASE_ROOT/.cache
 readonly RELEASE_BUILD=$RELEASE_CACHE/build-release
-readonly -a FOR_HOSTS=(install.sh lamina-gc.service lamina-gc.timer rbac.yaml kubeconfig.sh)
+readonly -a FOR_HOSTS=(install.sh install lamina-gc.service lamina-gc.timer rbac.yaml kubeconfig.sh)
 
 # shellcheck source=test/lab/install.sh
 source "$RELEASE_ROOT/test/lab/install.sh"
@@ -64,19 +64,20 @@ files()
 	"$RELEASE_ROOT/deploy/release/papers.py" --map "$RELEASE_BUILD/lamina.map" --binary "$out/lamina" --version "$version" \
 		--licence "$RELEASE_ROOT/LICENSE" --parts "$RELEASE_CACHE" --time "$(source_time)" "$out"
 	for file in "${FOR_HOSTS[@]}"; do
-		[[ ! -e $RELEASE_ROOT/deploy/$file ]] || cp "$RELEASE_ROOT/deploy/$file" "$out/"
+		[[ ! -e $RELEASE_ROOT/deploy/$file ]] || cp -r "$RELEASE_ROOT/deploy/$file" "$out/"
 	done
-	(cd "$out" && chmod 0644 -- * && chmod 0755 -- lamina *.sh && sha256sum -- * >SHA256SUMS)
+	(cd "$out" && find . -type d -exec chmod 0755 {} + -o -type f -exec chmod 0644 {} + && chmod 0755 -- lamina *.sh &&
+		find . -type f -printf '%P\0' | LC_ALL=C sort -z | xargs -0 sha256sum -- >"$ARCHIVES_TMP/sums" && mv "$ARCHIVES_TMP/sums" SHA256SUMS)
 }
 
 # The sums go first and come last: with them the folder is complete.
 deliver()
 {
 	local file
-	mkdir -p "$OUT"
+	mkdir -p "$OUT/install"
 	rm -f "$OUT/SHA256SUMS"
-	for file in "$ARCHIVES_TMP"/files/*; do
-		[[ $file == */SHA256SUMS ]] || mv -f "$file" "$OUT/"
+	for file in "$ARCHIVES_TMP"/files/{,install/}*; do
+		[[ -d $file || $file == */SHA256SUMS ]] || mv -f "$file" "$OUT/${file#"$ARCHIVES_TMP/files/"}"
 	done
 	mv -f "$ARCHIVES_TMP/files/SHA256SUMS" "$OUT/"
 }

@@ -1,81 +1,24 @@
 #!/usr/bin/env bats
-# lamina doctor and lamina defaults: a good node, one with each fault, and that nothing of it changes the node.
+# lamina doctor and lamina defaults: a good node, one with each fault of its own, and that nothing of it changes the node.
 # What setup and cluster.bash set is used in tests and the other way round; single quotes are for jq and for shells in the node.
 # shellcheck disable=SC2016,SC2030,SC2031,SC2034,SC2154
 bats_require_minimum_version 1.5.0
 
-load ../lab/cluster
-
-CONF_FILE=/etc/cni/net.d/10-multus.conf
-SSL=/etc/kubernetes/ssl
-DEFAULTS=/etc/lamina/defaults.json
+load ../lab/doctor
 
 setup_file()
 {
-	setup_cluster 1
-	setup_kube
-	etcd_certs
-	node_exec ln -s lamina /opt/cni/bin/multus-shim
-	# What a test changes is put back from here.
-	node_exec sh -c 'mkdir /run/good && cp -a /etc/cni/net.d /etc/kubernetes/ssl /opt/cni/bin /run/flannel /run/good/'
+	setup_doctor
 }
 
 teardown_file()
 {
-	kube_down
-	teardown_cluster
+	teardown_doctor
 }
 
 teardown()
 {
-	local n
-	kube_cont || true
-	for n in 1 2 3; do
-		[[ ! -e $ETCD_DIR/$n.flags || -e $ETCD_DIR/$n.pid ]] || etcd_start "$n"
-	done
-	node_exec sh -c 'rm -rf /etc/cni/net.d /etc/kubernetes/ssl /opt/cni/bin /run/flannel /etc/lamina /run/lamina /var/lib/cni \
-			/etc/systemd/system/timers.target.wants/lamina-gc.timer &&
-		cp -a /run/good/net.d /etc/cni/ && cp -a /run/good/ssl /etc/kubernetes/ && cp -a /run/good/bin /opt/cni/ &&
-		cp -a /run/good/flannel /run/ && ip link set eth0 up && { ip route add default via 192.168.122.1 2>/dev/null || true; }'
-}
-
-# Runs it and says what came of it: status, output, stderr.
-doctor()
-{
-	run --separate-stderr lamina doctor "$@"
-	echo "$output"
-	assert_equal "$stderr" ''
-}
-
-# says STATE CHECK REGEX: there is such a finding.
-says()
-{
-	grep -qE "^$(printf '%-5s' "$1") $2: .*$3" <<<"$output" || fail "no finding: $1 $2: $3" "$output"
-}
-
-# All is well, but for these (`bad CHECK REGEX`).
-finds()
-{
-	doctor "${@:4}"
-	assert_equal "$status" 1
-	says "$1" "$2" "$3"
-}
-
-nothing_bad()
-{
-	assert_equal "$status" 0
-	! grep '^bad' <<<"$output" || fail "bad:" "$output"
-}
-
-# conf FILTER: the configuration changed by jq.
-conf()
-{
-	cluster_conf "$1" | node_exec sh -c "cat >$CONF_FILE"
-}
-
-defaults()
-{
-	node_exec sh -c "mkdir -p ${DEFAULTS%/*} && cat >$DEFAULTS" <<<"$1"
+	mend_all
 }
 
 # Everything that a node may write to: names, kinds, rights, times, contents.
@@ -341,95 +284,6 @@ listing()
 	says note folders 'dataDir /var/lib/x does not lie in memory'
 }
 
-@test "one member of etcd that is away is bad, though pods start" {
-	etcd_stop 2
-	SECONDS=0
-	doctor
-	etcd_cont 2
-	assert_equal "$status" 1
-	says bad etcd '192.168.122.12:2379.*pods start nevertheless'
-	says ok etcd-access ''
-	((SECONDS <= 6))
-	etcd_kill 2
-	etcd_kill 3
-	finds bad etcd '192.168.122.12:2379: connection refused; start etcd there'
-	[[ $output != *nevertheless* ]]
-	# It may still believe in its leader.
-	grep -qE '^(bad|note)  ? etcd-access: ' <<<"$output"
-	etcd_kill 1
-	finds bad etcd '192.168.122.11:2379'
-	says note etcd-access 'not tried'
-	says ok api 6443
-}
-
-@test "what etcd or we cannot accept of the other" {
-	node_exec cp "$ETCD_DIR/certs/other-ca.pem" "$SSL/k8s-root-ca.pem"
-	finds bad etcd 'etcd.s certificate is not trusted.*192.168.122.11:2379'
-	node_exec cp "$ETCD_DIR/certs/ca.pem" "$SSL/k8s-root-ca.pem"
-	node_exec cp "$ETCD_DIR/certs/client-expired.pem" "$SSL/kubernetes.pem"
-	node_exec cp "$ETCD_DIR/certs/client-expired-key.pem" "$SSL/kubernetes-key.pem"
-	finds bad etcd 'does not accept our certificate'
-	says bad certificates "$SSL/kubernetes.pem: the certificate has expired on 2020-01-02; renew it"
-	node_exec rm "$SSL/kubernetes-key.pem"
-	finds bad certificates "$SSL/kubernetes-key.pem"
-	says bad etcd 'etcdKeyFile'
-	conf '.delegates[1].ipam.etcdConfig.etcdURL = "http://192.168.122.11:2379" | .delegates[1].ipam.etcdConfig |= {etcdURL}'
-	finds bad etcd 'https://'
-}
-
-@test "certificates that end soon, bundles, and keys that everybody reads" {
-	books=$BATS_TEST_TMPDIR
-	cp "$ETCD_DIR/certs/ca.pem" "$ETCD_DIR/certs/ca-key.pem" "$books/"
-	openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -noenc -days 10 -subj /CN=short -keyout "$books/short-key.pem" \
-		-out "$books/short.pem" 2>/dev/null
-	node_exec sh -c 'cat >/etc/kubernetes/ssl/kubernetes.pem' <"$books/short.pem"
-	node_exec sh -c 'cat >/etc/kubernetes/ssl/kubernetes-key.pem && chmod 644 /etc/kubernetes/ssl/kubernetes-key.pem' <"$books/short-key.pem"
-	doctor
-	says note certificates "$SSL/kubernetes.pem: the certificate expires on [-0-9]+, in (9|10) days"
-	says note certificates "$SSL/kubernetes-key.pem is a secret that everybody"
-	says ok certificates "the first to expire is $SSL/kubernetes.pem"
-	node_exec sh -c 'cp -a /run/good/ssl/. /etc/kubernetes/ssl/'
-	# Of several CAs one is enough; of a chain the first one is ours.
-	cert_make "$books" old-ca ca=ca expired=1
-	cat "$books/old-ca.pem" "$books/ca.pem" | node_exec sh -c 'cat >/etc/kubernetes/ssl/k8s-root-ca.pem'
-	node_exec sh -c 'cat >>/etc/kubernetes/ssl/kubernetes.pem' <"$books/old-ca.pem"
-	doctor
-	[[ $output != *'bad   certificates'* ]]
-	node_exec sh -c 'cat >/etc/kubernetes/ssl/k8s-root-ca.pem' <"$books/old-ca.pem"
-	finds bad certificates "$SSL/k8s-root-ca.pem: the CA certificate has expired"
-	echo '-----BEGIN CERTIFICATE-----' | node_exec sh -c 'cat >/etc/kubernetes/ssl/k8s-root-ca.pem'
-	finds bad certificates "$SSL/k8s-root-ca.pem: there is no certificate"
-}
-
-@test "the API server: rights, token, silence, and a kubeconfig that is none" {
-	kube_kubeconfig nobody | node_exec sh -c "cat >$SSL/kube.kubeconfig"
-	finds bad api 'HTTP 403.*right to get pods; deploy/rbac.yaml'
-	says bad api 'right to get nodes'
-	says bad api 'right to get leases'
-	says ok node 'node-1 \(the host'
-	says note node 'is a guess'
-	kube_kubeconfig lamina | sed 's/lamina-token/wrong/' | node_exec sh -c "cat >$SSL/kube.kubeconfig"
-	finds bad api 'HTTP 401'
-	assert_equal "$(grep -c '^bad   api' <<<"$output")" 1
-	[[ $output != *wrong* ]]
-	echo 'no: [kubeconfig' | node_exec sh -c "cat >$SSL/kube.kubeconfig"
-	finds bad api "$SSL/kube.kubeconfig"
-	kube_kubeconfig lamina | node_exec sh -c "cat >$SSL/kube.kubeconfig"
-	kube_stop
-	SECONDS=0
-	finds bad api '192.168.122.10:6443.*; start it'
-	((SECONDS <= 7))
-	says ok etcd-access ''
-}
-
-@test "queued releases are counted, and left as they are" {
-	node_exec sh -c 'mkdir -p /var/lib/cni/multus/outbox && echo damaged >/var/lib/cni/multus/outbox/1.json && echo x >/var/lib/cni/multus/outbox/.2.json.7'
-	doctor
-	nothing_bad
-	says note outbox '1 release waits in /var/lib/cni/multus/outbox'
-	assert_equal "$(node_exec ls -A /var/lib/cni/multus/outbox | tr '\n' ' ')" '.2.json.7 1.json '
-}
-
 @test "without rights it says so first" {
 	run --separate-stderr node_exec setpriv --reuid 65534 --regid 65534 --clear-groups --bounding-set -all --inh-caps -all /opt/cni/bin/lamina doctor
 	assert_equal "$status" 1
@@ -501,37 +355,4 @@ listing()
 	refuses "$DEFAULTS: it must be a JSON object" nodeName=x
 	defaults '{'
 	refuses "$DEFAULTS" nodeName=x
-}
-
-# The last one: it begins a cluster of its own.
-@test "a user of etcd needs the right to read and to write" {
-	etcd_down
-	etcd_up --members 1 --rbac
-	etcd_certs
-	node_exec cp "$ETCD_DIR/certs/client-no-cn.pem" "$SSL/kubernetes.pem"
-	node_exec cp "$ETCD_DIR/certs/client-no-cn-key.pem" "$SSL/kubernetes-key.pem"
-	node_exec sh -c 'umask 077; echo secret >/etc/kubernetes/ssl/password'
-	conf '.delegates[1].ipam.etcdConfig |= . + {etcdURL: "https://192.168.122.11:2379", etcdUsername: "lamina",
-		etcdPasswordFile: "/etc/kubernetes/ssl/password"}'
-	doctor
-	nothing_bad
-	says ok etcd-access 'by user lamina'
-	etcd_ctl role revoke-permission lamina --prefix=true /etcd-cni/ >/dev/null
-	etcd_ctl role grant-permission lamina --prefix=true read /etcd-cni/ >/dev/null
-	finds bad etcd-access 'etcd does not permit it to user lamina.*readwrite on all keys that begin with /etcd-cni/'
-	# Networks alone are not enough: addresses are claimed for their domain, too.
-	etcd_ctl role grant-permission lamina --prefix=true readwrite /etcd-cni/networks/ >/dev/null
-	finds bad etcd-access 'does not permit'
-	etcd_ctl role grant-permission lamina --prefix=true readwrite /etcd-cni/domain/ >/dev/null
-	doctor
-	nothing_bad
-	etcd_ctl role revoke-permission lamina --prefix=true /etcd-cni/ >/dev/null
-	finds bad etcd-access 'does not permit'
-	etcd_ctl role grant-permission lamina --prefix=true readwrite /etcd-cni/ >/dev/null
-	node_exec sh -c 'echo wrong >/etc/kubernetes/ssl/password'
-	finds bad etcd-access 'does not accept user lamina'
-	node_exec test ! -e /run/lamina
-	node_exec cp "$ETCD_DIR/certs/client.pem" "$SSL/kubernetes.pem"
-	node_exec cp "$ETCD_DIR/certs/client-key.pem" "$SSL/kubernetes-key.pem"
-	finds bad etcd 'RBAC.*CN'
 }

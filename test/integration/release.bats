@@ -122,11 +122,11 @@ disassemble()
 
 @test "beside it lies what a host needs, as it is in deploy/" {
 	local file
-	for file in install.sh lamina-gc.service lamina-gc.timer rbac.yaml kubeconfig.sh; do
+	for file in install.sh install/{checks,files,uninstall}.sh lamina-gc.service lamina-gc.timer rbac.yaml kubeconfig.sh; do
 		[[ -e $REPOSITORY/deploy/$file ]] || continue
 		cmp "$REPOSITORY/deploy/$file" "$file"
 	done
-	assert_equal "$(stat -c %a lamina install.sh lamina-gc.service | xargs)" '755 755 644'
+	assert_equal "$(stat -c %a lamina install.sh install install/files.sh lamina-gc.service | xargs)" '755 755 755 644 644'
 	./install.sh --help | grep -q -- --uninstall
 }
 
