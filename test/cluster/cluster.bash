@@ -244,7 +244,8 @@ clean_up()
 	done
 	kubectl uncordon "${KUBERNETES_NODES[@]}" >/dev/null
 	kubectl taint nodes --all node.kubernetes.io/out-of-service- >/dev/null 2>&1 || true
-	kubectl delete events --all >/dev/null
+	# All in one request.
+	kubectl delete --raw /api/v1/namespaces/default/events >/dev/null
 	seed_down >/dev/null
 }
 
