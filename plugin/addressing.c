@@ -70,6 +70,15 @@ static void append_item(char **list, const struct ip_addr *addr)
 	*list = longer;
 }
 
+static struct ip_text netmask_of(const struct ip_prefix *subnet)
+{
+	const struct ip_prefix ones = {
+		.addr = {.family = AF_INET, .bytes = {255, 255, 255, 255}}, .length = subnet->length};
+	const struct ip_addr mask = ip_network(&ones);
+
+	return ip_text(&mask);
+}
+
 static int check_wanted(const struct addressing *addressing, const struct annotations *annotations,
 	const struct ip_addr *addr, const char *source, struct error *e)
 {
@@ -82,9 +91,9 @@ static int check_wanted(const struct addressing *addressing, const struct annota
 		return 0;
 	if (addr->family == AF_INET && annotations->has_netmask && annotations->netmask != range->subnet.length)
 		return error_set(e, -EINVAL, ERROR_CONFIG,
-			"kube-ipam.netmask is /%u, but %s.subnet is %s: leave the annotation out or make it the "
-			"subnet's",
-			annotations->netmask, addressing->path, ip_prefix_text(&range->subnet).s);
+			ANNOTATION_NETMASK " is \"%s\", but %s.subnet is %s: leave the annotation out or make it %s",
+			annotations->netmask_text.s, addressing->path, ip_prefix_text(&range->subnet).s,
+			netmask_of(&range->subnet).s);
 	return annotations_check_gateway(annotations, &prefix, e);
 }
 

@@ -119,6 +119,21 @@ static int check_families(const struct annotations *a, struct error *e)
 	return 0;
 }
 
+static int read_netmask(struct annotations *a, const char *text, struct error *e)
+{
+	cleanup_free char *copy = copy_text(text);
+	const char *mask = trim(copy);
+
+	if (!ip_parse_netmask(mask, &a->netmask))
+		return error_set(e, -EINVAL, ERROR_CONFIG,
+			ANNOTATION_NETMASK
+			" is \"%.64s\": it must be a netmask as 255.255.0.0 or a length from 0 to 32",
+			text);
+	a->has_netmask = true;
+	snprintf(a->netmask_text.s, sizeof(a->netmask_text.s), "%s", mask);
+	return 0;
+}
+
 /* A netmask or gateway without an address is a fixed address that was misspelt, not a wish for a random one. */
 static int read_kube_ipam(struct annotations *a, const cJSON *map, struct error *e)
 {
@@ -145,16 +160,8 @@ static int read_kube_ipam(struct annotations *a, const cJSON *map, struct error 
 	a->from_annotation = true;
 	if (add_comma_list(a, values[0], ANNOTATION_ADDRESS, false, true, e) < 0)
 		return e->err;
-	if (values[1]) {
-		cleanup_free char *mask = copy_text(values[1]);
-
-		a->has_netmask = true;
-		if (!ip_parse_netmask(trim(mask), &a->netmask))
-			return error_set(e, -EINVAL, ERROR_CONFIG,
-				ANNOTATION_NETMASK
-				" is \"%.64s\": it must be a netmask as 255.255.0.0 or a length from 0 to 32",
-				values[1]);
-	}
+	if (values[1] && read_netmask(a, values[1], e) < 0)
+		return e->err;
 	if (values[2] && (read_gateways(a, values[2], e) < 0 || check_families(a, e) < 0))
 		return e->err;
 	return 0;

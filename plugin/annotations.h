@@ -24,6 +24,7 @@ struct annotations {
 	bool from_annotation; /* the list is kube-ipam.ip's: nothing else counts */
 	bool has_netmask;
 	unsigned int netmask;              /* kube-ipam.netmask as a length; IPv4 */
+	struct ip_text netmask_text;       /* as it was written: for errors */
 	struct ip_addr gateway4, gateway6; /* kube-ipam.gateway; family 0: none */
 };
 

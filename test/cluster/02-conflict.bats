@@ -59,7 +59,7 @@ refute_runs()
 	await_says taken 'address 10\.188\.0\.219 is held by default/database-2-0 on node node-[123] for [0-9]+[smh].*: delete that pod first, or give this one another address'
 	await_says outside 'kube-ipam\.ip.*10\.189\.0\.1.*10\.188\.0\.0/16'
 	await_says malformed 'kube-ipam\.ip.*"10\.188\.0"'
-	await_says netmask 'kube-ipam\.netmask is .*, but .*subnet is 10\.188\.0\.0/16: leave the annotation out or make it'
+	await_says netmask 'kube-ipam\.netmask is "255\.255\.255\.0", but .*subnet is 10\.188\.0\.0/16: leave the annotation out or make it 255\.255\.0\.0'
 	for pod in taken outside malformed netmask; do
 		refute_runs "$pod"
 		# One line, no JSON, and nothing of it repeated.

@@ -172,9 +172,11 @@ second_network()
 		annotations kube-ipam.ip 10.188.0.5 kube-ipam.netmask "$mask"
 		refused 7 "^kube-ipam\.netmask is \"$mask\": it must be a netmask as 255\.255\.0\.0 or a length from 0 to 32"
 	done
-	for mask in 24 255.255.255.0; do
+	# The value is said as it was written, but for the white space around it.
+	for mask in 24 255.255.255.0 $'\t255.255.255.0 \n' "$(printf '%*s24' 100 '')"; do
 		annotations kube-ipam.ip 10.188.0.5 kube-ipam.netmask "$mask"
-		refused 7 '^kube-ipam\.netmask is /24, but delegates\[1\]\.ipam\.subnet is 10\.188\.0\.0/16'
+		read -r mask <<<"${mask//$'\n'/}"
+		refused 7 "^kube-ipam\.netmask is \"$mask\", but delegates\[1\]\.ipam\.subnet is 10\.188\.0\.0/16: leave the annotation out or make it 255\.255\.0\.0\$"
 	done
 	assert_nothing_done
 }

@@ -152,7 +152,7 @@ add_check_delete()
 	refuse 7 'kube-ipam.ip is 10.189.0.5: no subnet of network k8snet2 holds it' kube-ipam.ip 10.189.0.5
 	refuse 7 'kube-ipam.ip' kube-ipam.ip 10.188.0.1
 	refuse 7 'kube-ipam.ip' kube-ipam.ip 10.188.0.300
-	refuse 7 'kube-ipam.netmask' kube-ipam.ip 10.188.0.5 kube-ipam.netmask 24
+	refuse 7 'kube-ipam.netmask is "24", but ipam.subnet is 10.188.0.0/16: .* make it 255.255.0.0' kube-ipam.ip 10.188.0.5 kube-ipam.netmask 24
 	conf_edit 'del(.runtimeConfig)'
 	refuse 7 'did not hand over the annotations'
 	conf_edit '.ipam.rangeStart = "10.188.0.220" | .ipam.rangeEnd = "10.188.0.1"'

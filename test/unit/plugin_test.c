@@ -147,6 +147,7 @@ static void annotations_that_are_read(void **state)
 	assert_int_equal(read.count, 2);
 	assert_true(read.from_annotation && read.has_netmask);
 	assert_int_equal(read.netmask, 16);
+	assert_string_equal(read.netmask_text.s, "255.255.0.0");
 	assert_string_equal(ip_text(&read.wanted[1].addr).s, "fd00::5");
 	assert_string_equal(ip_text(&read.gateway6).s, "fd00::1");
 	/* An answer, and a container that is no pod. */
