@@ -285,6 +285,31 @@ static char *print_record(const struct cached *cached, bool fixed, const struct 
 	return ipam_record_print(&record);
 }
 
+/* The attachments of placeholders that gave way. What fails here is collected by GC. */
+static void drop_placeholders(const struct look *look, struct store *store)
+{
+	for (size_t i = 0; i < look->evict_count; i++) {
+		const struct store_entry *entry = &look->evict[i];
+		cleanup_value struct ipam_value value = {0};
+		cleanup_error struct error failed = {0};
+
+		if (ipam_value_parse(entry->value, &value, &failed) < 0 || !import_is_placeholder(&value.record))
+			continue;
+
+		const struct store_release release = {
+			.network = entry->network,
+			.cid = value.record.cid,
+			.ifname = value.record.ifname ? value.record.ifname : "",
+			.value = entry->value,
+			.addrs = &entry->addr,
+			.addr_count = 1,
+		};
+
+		if (store->ops->release(store, &release, &failed) < 0)
+			log_write(LOG_DEBUG, "%s of %s stays: %s", value.record.cid, entry->network, failed.message);
+	}
+}
+
 static int claim(const struct importing *im, struct store *store, const struct found *found, struct error *e)
 {
 	const struct cached *cached = &found->cached;
@@ -317,6 +342,7 @@ static int claim(const struct importing *im, struct store *store, const struct f
 		report_conflict(im->summary, cached, reply.holder_count ? reply.holders : NULL);
 		return 0;
 	}
+	drop_placeholders(look, store);
 	im->summary->imported++;
 	report(im->summary, cached, "imported", found->fixed ? "fixed" : "dynamic");
 	return 0;

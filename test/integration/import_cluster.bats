@@ -179,6 +179,8 @@ listed()
 	on 2 person ip import
 	assert_equal "$status" 0
 	assert_equal "$(listed)" "10.188.0.217 fixed database-1-0 database-1-0 net1 node-2 default"
+	assert_equal "$(etcd_dump | jq -r 'keys[] | select(test("/(attachment|domain)/")) | sub("/etcd-cni/"; "")' | sort | paste -sd' ')" \
+		"domain/default/10.188.0.217 networks/k8snet2/attachment/node-2/database-1-0.net1"
 	person ip import --from-api --kubeconfig $OPERATOR
 	[[ $status == 0 && $output == "present 10.188.0.217 "* ]]
 	at 2
