@@ -1,5 +1,5 @@
 # shellcheck shell=bash
-# What no test may change: this machine's own CNI folders, its own network, and its cgroups. To be sourced.
+# What no test may change: this machine's own CNI folders and its own network. To be sourced.
 #
 #   host_state                 prints it.
 #   host_unchanged FILE        compares it with what host_state has printed into a file; prints the difference and fails when there is one.
@@ -11,7 +11,6 @@ host_state()
 	ip -o link show | sed 's/^[0-9]*: \([^:]*\).*/link \1/'
 	ip -o addr show | awk '{ print "addr", $2, $4 }'
 	cat /proc/sys/net/ipv4/ip_forward
-	find /sys/fs/cgroup -type d -name 'lamina-cluster.*' 2>/dev/null || true
 }
 
 host_unchanged()
