@@ -19,12 +19,21 @@ teardown_file()
 # Whatever a point has ended and has not started again.
 teardown()
 {
-	local service
-	for service in control/apiserver node-1/etcd node-2/etcd; do
-		[[ -e $ROOM/service/${service/\//.}.pid ]] || machine_restart "${service%/*}" "${service#*/}"
+	local node
+	[[ -e $ROOM/service/control.apiserver.pid ]] || start_apiserver
+	for node in node-1 node-2; do
+		[[ -e $ROOM/service/$node.etcd.pid ]] || machine_restart "$node" etcd
 	done
-	kubernetes_await "the API server" 60 kubernetes_ready
 	kubernetes_await "the store of addresses" 30 etcdctl endpoint health
+}
+
+start_apiserver()
+{
+	machine_restart control apiserver
+	kubernetes_await "the API server" 60 kubernetes_ready
+	# Where there are several, they end when they cannot renew their leadership, and are started again.
+	machine_restart control controller-manager
+	machine_restart control scheduler
 }
 
 restarts()
@@ -70,11 +79,7 @@ is_replaced()
 	while ((SECONDS < end)); do
 		sleep 1
 	done
-	machine_restart control apiserver
-	until_true 60 kubernetes_ready
-	# Where there are several, they end when they cannot renew their leadership, and are started again.
-	machine_restart control controller-manager
-	machine_restart control scheduler
+	start_apiserver
 	until_true 90 has_restarted database-1-0 "$before_one"
 	until_true 90 has_restarted database-2-0 "$before_two"
 	have_their_addresses
