@@ -1,6 +1,6 @@
 #!/usr/bin/env bats
 # The stack of today is replaced: the real multus with flannel, macvlan and kube-ipam's requests, on all nodes, by lamina.
-# shellcheck disable=SC2154
+# shellcheck disable=SC2016,SC2154
 bats_require_minimum_version 1.5.0
 
 load cluster
@@ -49,6 +49,9 @@ two_have_one()
 	assert_equal "$(etcdctl get --prefix --keys-only /etcd-cni/networks/k8snet2/used/ | grep -c .)" 2
 	assert_equal "$(etcdctl get --prefix --keys-only /etcd-cni | grep -cE '10\.188\.0\.21[89]')" 0
 	machine_exec node-1 "$LAMINA" ip import --from-api --kubeconfig "$ROOM/operator.kubeconfig"
+	# From now on no switched node gives them away, wherever their pods are.
+	assert_equal "$(machine_exec node-1 "$LAMINA" ip ls --json | jq -r '[.[] | select(.kind == "fixed") | "\(.address) \(.pod)"] | sort | join(" ")')" \
+		"10.188.0.218 database-1-0 10.188.0.219 database-2-0"
 	for node in "${KUBERNETES_NODES[@]}"; do
 		cluster_install_node "$node"
 		node_lamina "$node" ip import
