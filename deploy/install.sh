@@ -24,6 +24,9 @@
 # with a copy of this script and its parts. Two runs at a time wait for each other. Exit status: 0 done, 1 refused or failed, 2 wrong call.
 set -eu
 umask 022
+# Names are in the order in which the runtime has them: that of their bytes.
+LC_ALL=C
+export LC_ALL
 
 # Kept beside other programs' state, which outlives a reboot, and not in /etc, which is for what people write.
 STATE=/var/lib/lamina/install

@@ -167,13 +167,23 @@ merge_defaults()
 		die "$DEFAULTS stays as it is: $(sed 's/^lamina: //' "$TRY/said")"
 }
 
+# The files that the runtime reads, one a line, in its order: that of all their names together.
+conf_files()
+{
+	for file in "$NET_D"/.* "$NET_D"/*; do
+		case $file in
+		*.conf | *.conflist | *.json) [ ! -f "$file" ] || say "$file" ;;
+		esac
+	done | sort
+}
+
 # The first file of lamina or multus, as the runtime would find it.
 site_conf()
 {
-	for file in "$NET_D"/*.conf "$NET_D"/*.conflist "$NET_D"/*.json; do
-		if [ -f "$file" ] && grep -qE '"type"[[:space:]]*:[[:space:]]*"(lamina|multus|multus-cni|multus-shim)"' "$file"; then
-			echo "$file"
-			return
+	conf_files | while read -r file; do
+		if grep -qE '"type"[[:space:]]*:[[:space:]]*"(lamina|multus|multus-cni|multus-shim)"' "$file"; then
+			say "$file"
+			break
 		fi
 	done
 }
@@ -217,8 +227,8 @@ check_conf()
 	fi
 	CONF_TO=$NET_D/${CONF##*/}
 	! there "$CONF_TO" || die "$CONF_TO is there and is not lamina's: give the file of --conf another name"
-	for file in "$NET_D"/*.conf "$NET_D"/*.conflist "$NET_D"/*.json; do
-		[ ! -f "$file" ] || say "note  configuration: $file is there, too; the runtime takes the first in alphabetical order"
+	conf_files | while read -r file; do
+		say "note  configuration: $file is there, too; the runtime takes the first in alphabetical order"
 	done
 }
 

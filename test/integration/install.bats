@@ -353,3 +353,14 @@ calls()
 	refused --node-name other
 	said 'recorded under the name node-1'
 }
+
+@test "the site's file is the first of ours in the order of all names together, as the runtime and lamina see it" {
+	local name
+	in_node 'cp /etc/cni/net.d/10-multus.conf /run/new.conf && cd /etc/cni/net.d && mv 10-multus.conf z.conf && cp z.conf a.conflist &&
+		cp z.conf B.json && cp z.conf .C.json && cp z.conf 0.txt'
+	for name in .C.json B.json a.conflist z.conf; do
+		installed --check --conf /run/new.conf
+		said "note  configuration: /etc/cni/net.d/$name is there and stays"
+		node_exec rm "/etc/cni/net.d/$name"
+	done
+}
