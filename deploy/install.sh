@@ -184,7 +184,27 @@ load_parts()
 	. "$HERE/install/uninstall.sh"
 }
 
-# One run at a time. The lock of a file goes with its holder; a folder that a killed run has left is taken by the one that renames it.
+# identity PID: of a process that lives, its number and the time of its start, since numbers are used again.
+identity()
+{
+	awk -v pid="$1" '{ sub(/^.*[)] /, ""); if ($1 != "Z" && $1 != "X") print pid "-" $20 }' "/proc/$1/stat" 2>/dev/null || true
+}
+
+# grab LOCK: false when somebody else has it, or had it until now. The lock is a link to what identity says of its holder: made in one
+# step, and never without a name. That of a dead one is removed by whoever has grabbed the right to do so, and has looked again then: in
+# the meantime somebody else may have done it and got the lock.
+grab()
+(
+	ln -s "$ME" "$1" 2>/dev/null && exit 0
+	holder=$(readlink "$1") || exit 1
+	[ "$(identity "${holder%-*}")" != "$holder" ] || exit 1
+	grab "$1.$holder" || exit 1
+	[ "$(readlink "$1" || true)" != "$holder" ] || rm -f "$1"
+	rm -f "$1.$holder"
+	ln -s "$ME" "$1" 2>/dev/null
+)
+
+# One run at a time. The lock of a file goes with its holder; without flock, a link stands for it.
 take_lock()
 {
 	if command -v flock >/dev/null 2>&1; then
@@ -193,23 +213,15 @@ take_lock()
 		HELD=1
 		return
 	fi
-	nameless=0
-	while ! mkdir "$LOCK" 2>/dev/null; do
-		holder=$(cat "$LOCK/pid" 2>/dev/null) || holder=
-		# One that was killed before it had said who it is has no name for long.
-		[ -n "$holder" ] || nameless=$((nameless + 1))
-		if { [ $nameless -gt 5 ] || { [ -n "$holder" ] && ! kill -0 "$holder" 2>/dev/null; }; } &&
-			mv "$LOCK" "$LOCK.$$" 2>/dev/null; then
-			rm -rf "$LOCK.$$"
-			nameless=0
-			continue
-		fi
+	ME=$(identity $$)
+	while ! grab "$LOCK"; do
 		[ -n "$WAITS" ] || say "another install.sh runs: waiting for it"
 		WAITS=1
 		sleep 1
 	done
 	LOCKED=1 HELD=1
-	echo $$ >"$LOCK/pid"
+	# Rights to remove the lock of a dead one that others have died with: there is no such lock any more.
+	rm -f "$LOCK".*
 }
 
 # However it ends: nothing half made stays.
@@ -222,7 +234,7 @@ at_end()
 	# What another run makes is not ours to remove.
 	[ -z "$HELD" ] || remove_temporary
 	[ -z "$TRY" ] || rm -rf "$TRY"
-	[ -z "$LOCKED" ] || rm -rf "$LOCK"
+	[ -z "$LOCKED" ] || rm -f "$LOCK"
 	exit "$ended"
 }
 
