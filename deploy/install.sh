@@ -353,11 +353,7 @@ uninstall()
 		return
 	fi
 	say "lamina is gone"
-	site=$(site_conf)
-	for name in $LINKS; do
-		[ -z "$site" ] || there "$BIN/$name" || ! grep -q "\"$name\"" "$site" ||
-			say "note  configuration: $site wants the plugin $name, which is not there: no pod starts until you change one of them"
-	done
+	say_what_lacks
 }
 
 main()
