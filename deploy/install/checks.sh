@@ -8,9 +8,9 @@ check_all()
 	check_places
 	find_binary
 	check_program
+	check_conf
 	find_name
 	merge_defaults
-	check_conf
 	check_with_doctor
 }
 
@@ -133,15 +133,32 @@ kubelet_override()
 	done
 }
 
+# What lamina calls this node until now, with its source in KNOWN_FROM: as it finds it, and nothing when that does not matter.
+known_name()
+{
+	KNOWN="" KNOWN_FROM=""
+	file=${CONF_TO:+$CONF}
+	file=${file:-$(site_conf)}
+	[ -z "$file" ] || KNOWN=$(json_text nodeName <"$file") KNOWN_FROM="$file has it"
+	[ -n "$KNOWN" ] || [ ! -e "$DEFAULTS" ] || KNOWN=$(json_text nodeName <"$DEFAULTS") KNOWN_FROM="$DEFAULTS has it"
+	[ -z "$KNOWN" ] && [ "$PODS" -gt 0 ] || return 0
+	# What the API server has once said, else the host's name as it is.
+	KNOWN_FROM="pods are recorded under it"
+	file=$(records_folder)/node
+	[ ! -f "$file" ] || KNOWN=$(cat "$file")
+	KNOWN=${KNOWN:-$(uname -n)}
+}
+
+# Records and keys in etcd have the name: under another one, what pods have could be neither found nor freed.
 find_name()
 {
-	known=
-	[ ! -e "$DEFAULTS" ] || known=$(json_text nodeName <"$DEFAULTS")
+	PODS=$(count_records)
+	known_name
 	from="--node-name"
 	if [ -z "$NODE" ]; then
-		NODE=$known from="$DEFAULTS has it"
-	elif [ -n "$known" ] && [ "$known" != "$NODE" ] && [ -z "$FORCE" ] && [ "$(count_records)" -gt 0 ]; then
-		die "pods of this node are recorded under the name $known: leave out --node-name, or drain the node first (--force: all the same)"
+		NODE=$KNOWN from=$KNOWN_FROM
+	elif [ -n "$KNOWN" ] && [ "$KNOWN" != "$NODE" ] && [ "$PODS" -gt 0 ] && [ -z "$FORCE" ]; then
+		die "pods of this node are recorded under the name $KNOWN: leave out --node-name, or drain the node first (--force: all the same)"
 	fi
 	if [ -z "$NODE" ]; then
 		NODE=$(kubelet_override) from="the kubelet's --hostname-override"

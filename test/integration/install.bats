@@ -352,6 +352,33 @@ calls()
 	running_pod
 	refused --node-name other
 	said 'recorded under the name node-1'
+	# The site's own name is the one that counts.
+	seed_conf '.nodeName = "site-1"' | node_conf - 10-multus.conf
+	refused --node-name node-1
+	said 'recorded under the name site-1'
+	installed --check
+	said 'node name: site-1 \(/etc/cni/net.d/10-multus.conf has it'
+}
+
+@test "a lamina that was put here by hand has recorded pods under the name that it found, and keeps it" {
+	node_exec hostname Node-A
+	in_node 'cp "$1/lamina" "$2/lamina" && ln -s lamina "$2/multus-cni"' "$RELEASE" "$BIN"
+	running_pod
+	refused --node-name node-a
+	said 'recorded under the name Node-A:'
+	installed --check
+	said 'node name: Node-A \(pods are recorded under it'
+	# What the API server has called it.
+	in_node 'printf worker-7 >/var/lib/cni/multus/node'
+	refused --node-name node-a
+	said 'recorded under the name worker-7:'
+	installed
+	assert_equal "$(node_exec jq -r .nodeName /etc/lamina/defaults.json)" worker-7
+	installed --node-name other --force
+	cni DEL
+	assert_ok
+	installed --node-name node-a
+	assert_equal "$(node_exec jq -r .nodeName /etc/lamina/defaults.json)" node-a
 }
 
 @test "the site's file is the first of ours in the order of all names together, as the runtime and lamina see it" {
