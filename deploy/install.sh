@@ -3,17 +3,18 @@
 # folder install/ beside it, which has its parts.
 #
 #   install.sh [--binary FILE] [--node-name NAME] [--set KEY=VALUE ...] [--conf FILE] [--keep NAME ...]
-#              [--bin-dir DIR] [--no-timer] [--force] [--check | --dry-run]
+#              [--bin-dir DIR] [--no-timer] [--imported] [--force] [--check | --dry-run]
 #   install.sh --uninstall [--force] [--dry-run]
 #
 #   --binary FILE     the release binary (default: lamina beside this file, else ../.cache/release/lamina)
-#   --node-name NAME  what the API server calls this node (default: what /etc/lamina/defaults.json has; else the kubelet's
-#                     --hostname-override; else the host name in lower case)
+#   --node-name NAME  what the API server calls this node (default: what the site's file or /etc/lamina/defaults.json
+#                     has; else what pods are recorded under; else the kubelet's --hostname-override; else the host name in lower case)
 #   --set KEY=VALUE   another key for /etc/lamina/defaults.json, such as cluster=east
 #   --conf FILE       goes to /etc/cni/net.d when no file there is lamina's or multus's yet; a file that is there is never changed
 #   --keep NAME       leaves multus, multus-cni, multus-shim or kube-ipam in the binary's folder as it is
 #   --bin-dir DIR     where the runtime looks for plugins (default: /opt/cni/bin)
 #   --no-timer        without the systemd timer that runs `lamina gc`
+#   --imported        `lamina ip import --from-api` has recorded what pods of this cluster have from kube-ipam
 #   --check           says whether this node is fit for lamina, and changes nothing
 #   --dry-run         the same, and says what would be done
 #   --force           installs although a check is bad; --uninstall although pods are left that nobody else can delete
@@ -110,7 +111,7 @@ json_text()
 
 parse()
 {
-	MODE=install BINARY="" BIN="" NODE="" SETTINGS="" CONF="" KEEP="" TIMER=1 FORCE="" DRY="" CHECK=""
+	MODE=install BINARY="" BIN="" NODE="" SETTINGS="" CONF="" KEEP="" TIMER=1 IMPORTED="" FORCE="" DRY="" CHECK=""
 	while [ $# -gt 0 ]; do
 		case $1 in
 		--binary | --bin-dir | --node-name | --set | --conf | --keep)
@@ -119,6 +120,7 @@ parse()
 			shift
 			;;
 		--no-timer) TIMER="" ;;
+		--imported) IMPORTED=1 ;;
 		--force) FORCE=1 ;;
 		--check) CHECK=1 ;;
 		--dry-run) DRY=1 ;;

@@ -249,8 +249,33 @@ check_conf()
 	done
 }
 
+# kube-ipam records its fixed addresses nowhere: to a lamina that shares its etcd they look free. Where kube-ipam is to stay, lamina gives
+# out addresses too, and that was asked when it was installed.
+check_moving()
+{
+	! is_lamina kube-ipam && there "$BIN/kube-ipam" || return 0
+	! contains "$KEEP" kube-ipam || [ ! -e "$STATE/bin-dir" ] || return 0
+	file=${CONF_TO:+$CONF}
+	file=${file:-$(site_conf)}
+	[ -n "$file" ] && grep -qi '"etcdConfig"' "$file" && [ -z "$IMPORTED" ] || return 0
+	say "bad   moving: kube-ipam has given out addresses that no lamina knows; once for the cluster, before its first node, run" \
+		"\`$BINARY ip import --from-api --kubeconfig OPERATOR-KUBECONFIG\` (kubeconfig.sh --role operator writes that file), then" \
+		"this with --imported"
+	BAD=$((BAD + 1))
+}
+
+# is_lamina NAME: it is a link to lamina, or a copy of it.
+is_lamina()
+{
+	case $(readlink "$BIN/$1" || true) in
+	lamina | */lamina) return 0 ;;
+	esac
+	cmp -s "$BIN/$1" "$BIN/lamina" || cmp -s "$BIN/$1" "$TRY/lamina"
+}
+
 check_with_doctor()
 {
+	check_moving
 	set -- doctor --node-name "$NODE"
 	[ -z "$CONF_TO" ] || set -- "$@" --conf "$CONF"
 	checked=0
@@ -264,15 +289,13 @@ check_with_doctor()
 	[ -z "$report" ] || say "$report"
 	bad=$(printf '%s\n' "$report" | grep -c '^bad ') || true
 	[ "$checked" = 0 ] || { [ "$checked" = 1 ] && [ "$verdict" -gt 0 ]; } || bad=$((bad + 1))
-	! there "$BIN/kube-ipam" || contains "$KEEP" kube-ipam || [ "$(readlink "$BIN/kube-ipam")" = lamina ] ||
-		say "note  moving: on the first node of a cluster that has kube-ipam, once: lamina ip import --from-api"
-	BAD=$bad
-	[ "$bad" -gt 0 ] || return 0
+	BAD=$((BAD + bad))
+	[ "$BAD" -gt 0 ] || return 0
 	if [ -n "$FORCE" ] && [ -n "$CHECK$DRY" ]; then
-		complain "checks that are bad: $bad; --force would install all the same"
+		complain "checks that are bad: $BAD; --force would install all the same"
 		return
 	elif [ -n "$FORCE" ]; then
-		complain "checks that are bad: $bad; installing all the same (--force)"
+		complain "checks that are bad: $BAD; installing all the same (--force)"
 		return
 	fi
 	die "this node is not ready for lamina: mend what is marked bad above and run it again (--force installs all the same); nothing was changed"

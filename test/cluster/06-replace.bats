@@ -50,7 +50,7 @@ two_have_one()
 	assert_equal "$(etcdctl get --prefix --keys-only /etcd-cni | grep -cE '10\.188\.0\.21[89]')" 0
 	machine_exec node-1 "$LAMINA" ip import --from-api --kubeconfig "$ROOM/operator.kubeconfig"
 	for node in "${KUBERNETES_NODES[@]}"; do
-		cluster_install_node "$node"
+		cluster_install_node "$node" --imported
 		node_lamina "$node" ip import
 		assert_equal "$(lives "${names[@]}")" "$before"
 		# More of them start, on nodes of either kind.

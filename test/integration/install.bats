@@ -391,3 +391,33 @@ calls()
 		node_exec rm "/etc/cni/net.d/$name"
 	done
 }
+
+@test "where kube-ipam has given out a cluster's addresses, nothing is installed before they are imported" {
+	old_stack
+	installed --check
+	seed_conf '.delegates[1].ipam.etcdConfig = {etcdURL: "http://127.0.0.1:1"}' | node_conf - 10-multus.conf
+	refused
+	said "bad   moving: .* \`$RELEASE/lamina ip import --from-api --kubeconfig OPERATOR-KUBECONFIG\`.*--imported"
+	refused --check
+	said 'bad   moving'
+	refused --keep kube-ipam
+	said 'bad   moving'
+	# There is no etcd here: that alone is bad then.
+	refused --imported
+	said 'bad   etcd'
+	[[ $output != *moving* ]]
+	installed --force
+	said 'bad   moving'
+	installer
+	[[ $output != *moving* ]]
+	installed --uninstall
+	# A copy of lamina is none, nor is one that stays since an installation before.
+	in_node 'rm "$2/kube-ipam" && cp "$1/lamina" "$2/kube-ipam"' "$RELEASE" "$BIN"
+	refused
+	[[ $output != *moving* ]]
+	in_node 'rm -f "$1/multus" "$1/multus-cni" "$1/kube-ipam"' "$BIN"
+	old_stack
+	installed --keep kube-ipam --force
+	installer --keep kube-ipam
+	[[ $output != *moving* ]]
+}
