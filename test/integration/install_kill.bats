@@ -36,16 +36,22 @@ deadly_programs()
 		done'
 }
 
-# killed_at N ARG ...: false when the script ended before its N-th program.
+# killed_at N ARG ...: false when the script ended before its N-th program. Sets rc, its exit status: assert_ended asks for that behind
+# the loop, since nothing that fails in a loop's condition fails the test.
 killed_at()
 {
-	local rc=0
+	rc=0
 	in_node 'echo "$1" >/run/fake/at && echo 0 >/run/fake/n' "$1"
 	host PATH="/run/fake/deadly:$SYSTEM_PATH" sh -c 'echo $$ >/run/fake/pid; exec "$@"' sh "$RELEASE/install.sh" "${@:2}" \
 		>"$BATS_TEST_TMPDIR/killed" 2>&1 || rc=$?
-	((rc == 137)) && return
+	((rc == 137))
+}
+
+# assert_ended AT ROUNDS: after so many rounds it was not killed any more, and has done all that it had to.
+assert_ended()
+{
 	((rc == 0)) || fail "killed at $1 it says $rc: $(<"$BATS_TEST_TMPDIR/killed")"
-	return 1
+	(($1 > $2)) || fail "it was killed at $(($1 - 1)) places at most: more than $2 were expected"
 }
 
 # bats test_tags=fault
@@ -61,8 +67,8 @@ killed_at()
 		installed --uninstall
 		assert_listing
 	done
+	assert_ended $at 25
 	assert_installed
-	((at > 25))
 }
 
 # bats test_tags=fault
@@ -76,6 +82,8 @@ killed_at()
 		installed --uninstall
 		assert_listing
 	done
+	assert_ended $at 25
+	assert_installed
 }
 
 # bats test_tags=fault
@@ -91,8 +99,8 @@ killed_at()
 		assert_listing
 		installed
 	done
+	assert_ended $at 15
 	assert_listing
-	((at > 15))
 }
 
 # bats test_tags=fault
@@ -114,6 +122,7 @@ killed_at()
 		host "$RELEASE.old/install.sh" >/dev/null
 		assert_equal "$(in_node 'ls -d "$1"/script.* | wc -l' "$KEPT")" 1
 	done
+	assert_ended $at 15
 	assert_equal "$changed" 1
 	host "$KEPT/install.sh" --uninstall
 	assert_equal "$(call multus)" 'old multus'
