@@ -19,12 +19,8 @@ static char *list_keys(void)
 {
 	char *text = copy_text("");
 
-	for (const struct json_field *field = config_own_keys(); field->key; field++) {
-		char *longer = format_text("%s%s%s", text, *text ? ", " : "", field->key);
-
-		free(text);
-		text = longer;
-	}
+	for (const struct json_field *field = config_own_keys(); field->key; field++)
+		append_item(&text, field->key);
 	return text;
 }
 

@@ -129,12 +129,8 @@ static void note_others(struct doctor *doctor)
 	cleanup_free char *others = copy_text("");
 	const cJSON *name;
 
-	for (name = doctor->names->child ? doctor->names->child->next : NULL; name; name = name->next) {
-		char *longer = format_text("%s%s%s", others, *others ? ", " : "", name->valuestring);
-
-		free(others);
-		others = longer;
-	}
+	for (name = doctor->names->child ? doctor->names->child->next : NULL; name; name = name->next)
+		append_item(&others, name->valuestring);
 	if (*others)
 		doctor_note(doctor, "configuration",
 			"behind the first file %s has others, which the runtime does not read: %s", CLI_CONF_FOLDER,
@@ -148,11 +144,9 @@ static char *list_networks(const struct plan *plan)
 	for (size_t i = 0; i < plan->count; i++) {
 		const struct attachment *a = plan->attachments[i];
 		const char *type = json_text(a->conf, "type");
-		char *longer = format_text(
-			"%s%s%s %s (%s)", text, *text ? ", " : "", a->ifname, a->network, type ? type : "a list");
+		cleanup_free char *item = format_text("%s %s (%s)", a->ifname, a->network, type ? type : "a list");
 
-		free(text);
-		text = longer;
+		append_item(&text, item);
 	}
 	return text;
 }

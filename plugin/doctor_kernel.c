@@ -86,13 +86,8 @@ void doctor_check_rights(struct doctor *doctor)
 	cleanup_free char *missing = copy_text("");
 
 	for (size_t i = 0; i < ARRAY_SIZE(needed); i++) {
-		char *longer;
-
-		if (mask & (UINT64_C(1) << needed[i].bit))
-			continue;
-		longer = format_text("%s%s%s", missing, *missing ? ", " : "", needed[i].name);
-		free(missing);
-		missing = longer;
+		if (!(mask & (UINT64_C(1) << needed[i].bit)))
+			append_item(&missing, needed[i].name);
 	}
 	if (*missing)
 		doctor_bad(doctor, "rights", "run it as root, as the runtime does",
