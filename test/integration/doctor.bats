@@ -115,6 +115,7 @@ listing()
 }
 
 @test "--json has the same findings" {
+	node_exec rm /opt/cni/bin/flannel
 	etcd_kill 3
 	doctor
 	text=$output
@@ -122,7 +123,7 @@ listing()
 	assert_equal "$status" 1
 	jq -e 'type == "array" and all(.[]; (.check | type) == "string" and (.state | IN("ok", "note", "bad")) and (.text | length) > 0
 		and (keys - ["check", "fix", "state", "text"]) == [] and (.fix == null or .state == "bad"))' <<<"$output"
-	jq -e '.[] | select(.check == "etcd" and .state == "bad") | (.text | startswith("192.168.122.13:2379")) and (.fix | length) > 0' <<<"$output"
+	jq -e '.[] | select(.check == "delegates" and .state == "bad") | (.text | startswith("delegates[0]")) and (.fix | length) > 0' <<<"$output"
 	# An election may have come between the two.
 	assert_equal "$(jq -r '.[] | "\(.state) \(.check)"' <<<"$output" | grep -v etcd-access)" \
 		"$(sed -E 's/^([a-z]+) +([a-z-]+): .*/\1 \2/' <<<"$text" | grep -v etcd-access)"
@@ -341,13 +342,13 @@ listing()
 	says note folders 'dataDir /var/lib/x does not lie in memory'
 }
 
-@test "one member of etcd that is away is bad, though pods start" {
+@test "members of etcd that are away: one is a note, since pods start, and most of them bad" {
 	etcd_stop 2
 	SECONDS=0
 	doctor
 	etcd_cont 2
-	assert_equal "$status" 1
-	says bad etcd '192.168.122.12:2379.*pods start nevertheless'
+	nothing_bad
+	says note etcd '192.168.122.12:2379.*pods start nevertheless'
 	says ok etcd-access ''
 	((SECONDS <= 6))
 	etcd_kill 2
