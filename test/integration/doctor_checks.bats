@@ -1,5 +1,6 @@
 #!/usr/bin/env bats
-# lamina doctor where it could err: rights that are enough for some objects only, and what is not known.
+# lamina doctor where it could err: rights that are enough for some objects only, files and names that stand for others, stores that do
+# not open; and lamina defaults --write.
 # What setup and cluster.bash set is used in tests and the other way round; single quotes are for jq and for shells in the node.
 # shellcheck disable=SC2016,SC2030,SC2031,SC2034,SC2154
 bats_require_minimum_version 1.5.0
@@ -111,6 +112,98 @@ unbind()
 	cni DEL
 	assert_ok
 	node_exec ip netns del p1
+}
+
+@test "--defaults: another file in place of the node's own" {
+	defaults '{"nodeName": "node-7", "cniDir": "/run/wrong"}'
+	node_exec sh -c 'echo "{\"nodeName\": \"node-1\", \"dataDir\": \"/run/other\", \"colour\": 1}" >/run/defaults'
+	doctor --defaults /run/defaults
+	nothing_bad
+	says ok defaults '/run/defaults: .*"nodeName":"node-1"'
+	says note defaults '/run/defaults: "colour" is no key'
+	says ok node 'node-1 \(nodeName in /run/defaults\), and'
+	says ok folders 'cniDir /var/lib/cni/multus and dataDir /run/other'
+	[[ $output != *$DEFAULTS* && $output != *node-7* && $output != */run/wrong* ]]
+	doctor --defaults /run/defaults --node-name node-1
+	nothing_bad
+	says ok node 'node-1 \(--node-name\), and'
+	node_exec sh -c 'echo "{\"timeout\": 100000}" >/run/defaults'
+	finds bad defaults '/run/defaults: timeout is 100000.*; correct it' --defaults /run/defaults
+
+	node_exec sh -c 'echo "{\"nodeName\": \"node-8\"}" >/run/defaults'
+	finds bad node 'node-8 \(nodeName in /run/defaults\): the API server has no Node' --defaults /run/defaults
+	# What stands in the node's own does not help a file that is not there.
+	node_exec rm /run/defaults
+	defaults '{"nodeName": "node-1"}'
+	finds bad defaults 'cannot open /run/defaults' --defaults /run/defaults
+	doctor
+	nothing_bad
+	for call in "gc --defaults x" "defaults --defaults x" "doctor --defaults"; do
+		# shellcheck disable=SC2086
+		run --separate-stderr lamina $call
+		assert_equal "$call: $status/$output" "$call: 2/"
+	done
+	lamina --help | grep -q -- '--defaults FILE'
+}
+
+@test "--node-name stands for the defaults' key: the configuration's own name wins, and two names are a fault" {
+	conf '.nodeName = "node-1"'
+	finds bad node "pods start under the name node-1 \(nodeName in $CONF_FILE\), so that node-7 \(--node-name\) does nothing; take nodeName out of $CONF_FILE" \
+		--node-name node-7
+	says ok node "node-1 \(nodeName in $CONF_FILE\), and the API server has it"
+	doctor --node-name node-1
+	nothing_bad
+	says ok node "node-1 \(nodeName in $CONF_FILE\), and"
+	# What stands in the file that is to be installed is meant as much.
+	node_exec sh -c 'echo "{\"nodeName\": \"node-7\"}" >/run/defaults'
+	finds bad node 'node-7 \(nodeName in /run/defaults\) does nothing' --defaults /run/defaults
+	node_exec rm /run/defaults
+	defaults '{"nodeName": "node-7"}'
+	doctor
+	nothing_bad
+	says note node "node-7 \(nodeName in $DEFAULTS\) does nothing"
+	# The defaults' one gives way.
+	cluster_conf | node_exec sh -c "cat >$CONF_FILE"
+	doctor --node-name node-1
+	nothing_bad
+	says ok node 'node-1 \(--node-name\), and'
+}
+
+@test "defaults --write replaces the file in one step, and else leaves it" {
+	umask 077
+	assert_equal "$(lamina defaults --write nodeName=node-1 timeout=30 | jq -c .)" '{"nodeName":"node-1","timeout":30}'
+	assert_equal "$(node_exec stat -c '%a %U' "$DEFAULTS")" '644 root'
+	assert_equal "$(node_exec ls -A "${DEFAULTS%/*}")" "${DEFAULTS##*/}"
+	doctor
+	nothing_bad
+	says ok defaults '"timeout":30'
+	inode=$(node_exec stat -c %i "$DEFAULTS")
+	lamina defaults timeout= >/dev/null
+	assert_equal "$(node_exec cat "$DEFAULTS" | jq -c .)/$(node_exec stat -c %i "$DEFAULTS")" "{\"nodeName\":\"node-1\",\"timeout\":30}/$inode"
+	node_exec chmod 600 "$DEFAULTS"
+	# Not into the old one: who has it open reads on in that.
+	node_exec sh -c "exec 3<$DEFAULTS; CNI_COMMAND= /opt/cni/bin/lamina defaults --write timeout= >/dev/null && cat <&3" | grep -q timeout
+	assert_equal "$(node_exec cat "$DEFAULTS" | jq -c .)/$(node_exec stat -c %a "$DEFAULTS")" '{"nodeName":"node-1"}/644'
+	before=$(node_exec cat "$DEFAULTS")
+	run --separate-stderr lamina defaults --write timeout=0
+	assert_equal "$status/$output" 1/
+	assert_equal "$(node_exec cat "$DEFAULTS")" "$before"
+	node_exec sh -c "rm -r ${DEFAULTS%/*} && echo >${DEFAULTS%/*}"
+	run --separate-stderr lamina defaults --write timeout=1
+	node_exec rm "${DEFAULTS%/*}"
+	assert_equal "$status/$output" 1/
+	[[ $stderr == *"${DEFAULTS%/*}"* ]]
+	run --separate-stderr lamina gc --write
+	assert_equal "$status/$output" 2/
+}
+
+@test "nothing suggests to write onto the file that is read" {
+	defaults '{"nodeName": "node-7", "timeout": 0}'
+	finds bad defaults 'timeout is 0.*lamina defaults --write KEY=VALUE'
+	defaults '{"nodeName": "node-7"}'
+	finds bad node 'no Node of that name; .*lamina defaults --write nodeName=NAME'
+	run ! grep -E 'lamina defaults .*> ' "$LAB_DIR/../../README.md"
+	lamina --help | grep -q 'lamina defaults \[--write\]'
 }
 
 @test "where a folder lies is not said before somebody could look" {

@@ -131,6 +131,12 @@ static void writes_and_reads_whole_files(void **state)
 	assert_int_equal(stat(path, &st), 0);
 	assert_int_equal(st.st_mode & 07777, 0600);
 
+	const mode_t mask = umask(0077);
+
+	assert_int_equal(file_write_synced(path, 0644, "synced", 6, &e), 0);
+	umask(mask);
+	assert_int_equal(stat(path, &st), 0);
+	assert_int_equal(st.st_mode & 07777, 0644);
 	assert_int_equal(file_write(path, 0600, "", 0, &e), 0);
 	assert_int_equal(file_read(path, 0, &text, NULL, &e), 0);
 	assert_string_equal(text, "");
