@@ -171,13 +171,12 @@ find_name()
 
 merge_defaults()
 {
-	# Delegates lie where the runtime looks, too; until that is written, they are looked for in the wrong place.
+	# Delegates lie where the runtime looks, too.
 	if [ "$BIN" != /opt/cni/bin ]; then
 		case "$SETTINGS " in
 		*" binDir="*) ;;
 		*) SETTINGS="$SETTINGS binDir=$BIN" ;;
 		esac
-		MENDED="$MENDED delegates "
 	fi
 	# shellcheck disable=SC2086 # words without blanks
 	CNI_COMMAND='' "$TRY/lamina" defaults "nodeName=$NODE" $SETTINGS >"$TRY/defaults.json" 2>"$TRY/said" ||
@@ -276,14 +275,14 @@ is_lamina()
 check_with_doctor()
 {
 	check_moving
-	set -- doctor --node-name "$NODE"
+	set -- doctor --defaults "$TRY/defaults.json"
 	[ -z "$CONF_TO" ] || set -- "$@" --conf "$CONF"
 	checked=0
 	report=$(CNI_COMMAND='' "$TRY/lamina" "$@" 2>&1) || checked=$?
 	# A check that ended without a verdict is a bad one.
 	verdict=$(printf '%s\n' "$report" | grep -c '^bad ') || true
 	# What the installation mends is not said: it would only frighten.
-	report=$(printf '%s\n' "$report" | awk -v mended="$MENDED" '
+	report=$(printf '%s\n' "$report" | sed "s|$TRY/defaults.json|$DEFAULTS|g" | awk -v mended="$MENDED" '
 		{ name = $2; sub(/:$/, "", name) }
 		!index(mended, " " name " ") { print }')
 	[ -z "$report" ] || say "$report"

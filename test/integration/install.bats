@@ -282,6 +282,7 @@ calls()
 
 @test "the timer is installed where systemd runs, for the binary's folder, and goes again" {
 	fake_systemd
+	in_node 'mkdir -p /opt/other/bin && cp "$1"/* /opt/other/bin/' "$BIN"
 	note_listing
 	installed --bin-dir /opt/other/bin
 	assert_equal "$(calls | grep -v is-enabled)" $'daemon-reload\nenable --now lamina-gc.timer'
@@ -420,4 +421,31 @@ calls()
 	installed --keep kube-ipam --force
 	installer --keep kube-ipam
 	[[ $output != *moving* ]]
+}
+
+@test "the node is checked with the defaults that it is to get, not with those that it has" {
+	refused --set cniDir=/proc/sys/lamina
+	said 'bad   folders: cniDir: /proc/sys cannot be written'
+	said 'ok    defaults: /etc/lamina/defaults.json: .*"cniDir":"/proc/sys/lamina"'
+	said 'ok    node: node-1 \(nodeName in /etc/lamina/defaults.json'
+	# Delegates are looked for where they will be.
+	in_node 'mkdir /run/exec && mv "$1"/* /run/exec/' "$BIN"
+	refused --bin-dir /opt/other/bin
+	said 'bad   delegates: .* needs flannel, which is not in /opt/other/bin'
+	in_node 'mkdir -p /opt/other/bin && mv /run/exec/* /opt/other/bin/'
+	refused
+	said 'bad   delegates: .* needs flannel, which is not in /opt/cni/bin'
+	installed --bin-dir /opt/other/bin
+	[[ $output != *'bad   '* ]]
+	# What is bad now may be what is corrected.
+	in_node 'echo "{\"binDir\": \"/nowhere\"}" >/etc/lamina/defaults.json'
+	refused --set timeout=30 --set binDir=/elsewhere
+	said 'bad   delegates'
+	installed
+	# The site's own name counts, whatever is said.
+	seed_conf '.nodeName = "site-1"' | node_conf - 10-multus.conf
+	refused --node-name node-2
+	said 'bad   node: '
+	installed
+	assert_equal "$(node_exec jq -r .nodeName /etc/lamina/defaults.json)" site-1
 }
