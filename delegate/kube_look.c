@@ -7,8 +7,12 @@
 
 #define MAX_OBJECT ((size_t)4 << 20)
 
-/* A pod that is not there is as good as one that is: who may not read pods gets 403 for both. */
+/* What is not there is as good as what is: who may not read it gets 403 for both. The namespace is nobody's, too: a
+ * right to read what is in one that happens to be asked for is not the right to read all. */
 #define NOBODY "lamina-doctor"
+#define PODS "/api/v1/namespaces/" NOBODY "/pods/"
+#define NODES "/api/v1/nodes/"
+#define LEASES "/apis/coordination.k8s.io/v1/namespaces/kube-node-lease/leases/"
 
 /* What came of one that was started, or why it was not. */
 static bool await(struct kube_get *get, struct error *e)
@@ -32,22 +36,29 @@ void kube_look(struct kube *kube, const char *node, struct kube_look *ret)
 		node = NOBODY;
 	}
 
-	cleanup_free char *node_path = format_text("/api/v1/nodes/%s", node);
-	cleanup_free char *lease_path =
-		format_text("/apis/coordination.k8s.io/v1/namespaces/kube-node-lease/leases/%s", node);
-	const struct kube_query pod_query = {
-		"pods", "/api/v1/namespaces/default/pods/" NOBODY, "pods", NOBODY, "Pod", MAX_OBJECT};
-	const struct kube_query node_query = {"nodes", node_path, "nodes", node, "Node", MAX_OBJECT};
-	const struct kube_query lease_query = {"leases", lease_path, "leases", node, "Lease", MAX_OBJECT};
-	cleanup_kube_get struct kube_get *pod_get = NULL, *node_get = NULL, *lease_get = NULL;
+	cleanup_free char *node_path = format_text(NODES "%s", node), *lease_path = format_text(LEASES "%s", node);
+	bool ignored;
+	const struct {
+		struct kube_query query;
+		struct error *e;
+		bool *found;
+	} asked[] = {
+		{{"pods", PODS NOBODY, "pods", NOBODY, "Pod", MAX_OBJECT}, &ret->pods, &ignored},
+		{{"nodes", node_path, "nodes", node, "Node", MAX_OBJECT}, &ret->nodes, &ret->node_found},
+		{{"leases", lease_path, "leases", node, "Lease", MAX_OBJECT}, &ret->leases, &ret->lease_found},
+		{{"nodes", NODES NOBODY, "nodes", NOBODY, "Node", MAX_OBJECT}, &ret->other_nodes, &ignored},
+		{{"leases", LEASES NOBODY, "leases", NOBODY, "Lease", MAX_OBJECT}, &ret->other_leases, &ignored},
+	};
+	struct kube_get *gets[ARRAY_SIZE(asked)] = {NULL};
 
-	kube_get_start(kube, &pod_query, &pod_get, &ret->pods);
-	if (!ret->nodes.err)
-		kube_get_start(kube, &node_query, &node_get, &ret->nodes);
-	kube_get_start(kube, &lease_query, &lease_get, &ret->leases);
-	await(pod_get, &ret->pods);
-	ret->node_found = await(node_get, &ret->nodes);
-	ret->lease_found = await(lease_get, &ret->leases);
+	for (size_t i = 0; i < ARRAY_SIZE(asked); i++) {
+		if (!asked[i].e->err)
+			kube_get_start(kube, &asked[i].query, &gets[i], asked[i].e);
+	}
+	for (size_t i = 0; i < ARRAY_SIZE(asked); i++) {
+		*asked[i].found = await(gets[i], asked[i].e);
+		kube_get_free(gets[i]);
+	}
 }
 
 void kube_look_clear(struct kube_look *look)
@@ -55,4 +66,6 @@ void kube_look_clear(struct kube_look *look)
 	error_clear(&look->pods);
 	error_clear(&look->nodes);
 	error_clear(&look->leases);
+	error_clear(&look->other_nodes);
+	error_clear(&look->other_leases);
 }

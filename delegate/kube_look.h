@@ -4,12 +4,17 @@
 #include "delegate/kube.h"
 
 struct kube_look {
-	struct error pods, nodes, leases; /* why a pod, the Node and its Lease cannot be read; .err 0: they can */
-	bool node_found, lease_found;
+	struct error pods;                      /* why a pod cannot be read; .err 0: it can */
+	struct error nodes, leases;             /* this node's own Node and Lease */
+	struct error other_nodes, other_leases; /* another node's */
+	bool node_found, lease_found;           /* this node's */
 };
 
-/** Reads a pod that nobody has, and the Node of that name with its Lease, all at once; errors as kube_node's and
- * kube_pod_await's. Cleared with kube_look_clear. */
+/**
+ * Reads a pod that nobody has, the Node of that name with its Lease, and a Node and a Lease that nobody has, all at
+ * once: who may read all gets a 404, and who may not a 403, whether the object is there or not. Errors as kube_node's
+ * and kube_pod_await's. Cleared with kube_look_clear.
+ */
 void kube_look(struct kube *kube, const char *node, struct kube_look *ret);
 
 void kube_look_clear(struct kube_look *look);

@@ -3,17 +3,18 @@
 # folder install/ beside it, which has its parts.
 #
 #   install.sh [--binary FILE] [--node-name NAME] [--set KEY=VALUE ...] [--conf FILE] [--keep NAME ...]
-#              [--bin-dir DIR] [--no-timer] [--force] [--check | --dry-run]
+#              [--bin-dir DIR] [--no-timer] [--imported] [--force] [--check | --dry-run]
 #   install.sh --uninstall [--force] [--dry-run]
 #
 #   --binary FILE     the release binary (default: lamina beside this file, else ../.cache/release/lamina)
-#   --node-name NAME  what the API server calls this node (default: what /etc/lamina/defaults.json has; else the kubelet's
-#                     --hostname-override; else the host name in lower case)
+#   --node-name NAME  what the API server calls this node (default: what the site's file or /etc/lamina/defaults.json
+#                     has; else what pods are recorded under; else the kubelet's --hostname-override; else the host name in lower case)
 #   --set KEY=VALUE   another key for /etc/lamina/defaults.json, such as cluster=east
 #   --conf FILE       goes to /etc/cni/net.d when no file there is lamina's or multus's yet; a file that is there is never changed
 #   --keep NAME       leaves multus, multus-cni, multus-shim or kube-ipam in the binary's folder as it is
 #   --bin-dir DIR     where the runtime looks for plugins (default: /opt/cni/bin)
 #   --no-timer        without the systemd timer that runs `lamina gc`
+#   --imported        `lamina ip import --from-api` has recorded what pods of this cluster have from kube-ipam
 #   --check           says whether this node is fit for lamina, and changes nothing
 #   --dry-run         the same, and says what would be done
 #   --force           installs although a check is bad; --uninstall although pods are left that nobody else can delete
@@ -24,6 +25,9 @@
 # with a copy of this script and its parts. Two runs at a time wait for each other. Exit status: 0 done, 1 refused or failed, 2 wrong call.
 set -eu
 umask 022
+# Names are in the order in which the runtime has them: that of their bytes.
+LC_ALL=C
+export LC_ALL
 
 # Kept beside other programs' state, which outlives a reboot, and not in /etc, which is for what people write.
 STATE=/var/lib/lamina/install
@@ -107,7 +111,7 @@ json_text()
 
 parse()
 {
-	MODE=install BINARY="" BIN="" NODE="" SETTINGS="" CONF="" KEEP="" TIMER=1 FORCE="" DRY="" CHECK=""
+	MODE=install BINARY="" BIN="" NODE="" SETTINGS="" CONF="" KEEP="" TIMER=1 IMPORTED="" FORCE="" DRY="" CHECK=""
 	while [ $# -gt 0 ]; do
 		case $1 in
 		--binary | --bin-dir | --node-name | --set | --conf | --keep)
@@ -116,6 +120,7 @@ parse()
 			shift
 			;;
 		--no-timer) TIMER="" ;;
+		--imported) IMPORTED=1 ;;
 		--force) FORCE=1 ;;
 		--check) CHECK=1 ;;
 		--dry-run) DRY=1 ;;
@@ -181,7 +186,27 @@ load_parts()
 	. "$HERE/install/uninstall.sh"
 }
 
-# One run at a time. The lock of a file goes with its holder; a folder that a killed run has left is taken by the one that renames it.
+# identity PID: of a process that lives, its number and the time of its start, since numbers are used again.
+identity()
+{
+	awk -v pid="$1" '{ sub(/^.*[)] /, ""); if ($1 != "Z" && $1 != "X") print pid "-" $20 }' "/proc/$1/stat" 2>/dev/null || true
+}
+
+# grab LOCK: false when somebody else has it, or had it until now. The lock is a link to what identity says of its holder: made in one
+# step, and never without a name. That of a dead one is removed by whoever has grabbed the right to do so, and has looked again then: in
+# the meantime somebody else may have done it and got the lock.
+grab()
+(
+	ln -s "$ME" "$1" 2>/dev/null && exit 0
+	holder=$(readlink "$1") || exit 1
+	[ "$(identity "${holder%-*}")" != "$holder" ] || exit 1
+	grab "$1.$holder" || exit 1
+	[ "$(readlink "$1" || true)" != "$holder" ] || rm -f "$1"
+	rm -f "$1.$holder"
+	ln -s "$ME" "$1" 2>/dev/null
+)
+
+# One run at a time. The lock of a file goes with its holder; without flock, a link stands for it.
 take_lock()
 {
 	if command -v flock >/dev/null 2>&1; then
@@ -190,23 +215,15 @@ take_lock()
 		HELD=1
 		return
 	fi
-	nameless=0
-	while ! mkdir "$LOCK" 2>/dev/null; do
-		holder=$(cat "$LOCK/pid" 2>/dev/null) || holder=
-		# One that was killed before it had said who it is has no name for long.
-		[ -n "$holder" ] || nameless=$((nameless + 1))
-		if { [ $nameless -gt 5 ] || { [ -n "$holder" ] && ! kill -0 "$holder" 2>/dev/null; }; } &&
-			mv "$LOCK" "$LOCK.$$" 2>/dev/null; then
-			rm -rf "$LOCK.$$"
-			nameless=0
-			continue
-		fi
+	ME=$(identity $$)
+	while ! grab "$LOCK"; do
 		[ -n "$WAITS" ] || say "another install.sh runs: waiting for it"
 		WAITS=1
 		sleep 1
 	done
 	LOCKED=1 HELD=1
-	echo $$ >"$LOCK/pid"
+	# Rights to remove the lock of a dead one that others have died with: there is no such lock any more.
+	rm -f "$LOCK".*
 }
 
 # However it ends: nothing half made stays.
@@ -219,7 +236,7 @@ at_end()
 	# What another run makes is not ours to remove.
 	[ -z "$HELD" ] || remove_temporary
 	[ -z "$TRY" ] || rm -rf "$TRY"
-	[ -z "$LOCKED" ] || rm -rf "$LOCK"
+	[ -z "$LOCKED" ] || rm -f "$LOCK"
 	exit "$ended"
 }
 
@@ -338,11 +355,7 @@ uninstall()
 		return
 	fi
 	say "lamina is gone"
-	site=$(site_conf)
-	for name in $LINKS; do
-		[ -z "$site" ] || there "$BIN/$name" || ! grep -q "\"$name\"" "$site" ||
-			say "note  configuration: $site wants the plugin $name, which is not there: no pod starts until you change one of them"
-	done
+	say_what_lacks
 }
 
 main()

@@ -50,12 +50,8 @@ static char *list_subnets(const struct ipam_config *config)
 	char *text = NULL;
 
 	for (size_t i = 0; i < config->set_count; i++) {
-		for (size_t j = 0; j < config->sets[i].count; j++) {
-			cleanup_free char *before = text;
-
-			text = format_text("%s%s%s", before ? before : "", before ? ", " : "",
-				ip_prefix_text(&config->sets[i].ranges[j].subnet).s);
-		}
+		for (size_t j = 0; j < config->sets[i].count; j++)
+			append_item(&text, ip_prefix_text(&config->sets[i].ranges[j].subnet).s);
 	}
 	return text ? text : copy_text("(none)");
 }

@@ -62,7 +62,7 @@ int addressing_read(
 	return ipam_config_parse(own, json_get(config->runtime_config, "ipRanges"), ret->path, &ret->config, e);
 }
 
-static void append_item(char **list, const struct ip_addr *addr)
+static void append_addr(char **list, const struct ip_addr *addr)
 {
 	char *longer = format_text("%s%s%s", *list ? *list : "", *list ? "," : "", ip_text(addr).s);
 
@@ -211,10 +211,10 @@ void addressing_narrow(const struct addressing *addressing, cJSON *annotations)
 	if (!json_get(annotations, ANNOTATION_ADDRESS))
 		return;
 	for (size_t i = 0; i < addressing->fixed_count; i++)
-		append_item(&own, &addressing->fixed[i]);
+		append_addr(&own, &addressing->fixed[i]);
 	for (size_t i = 0; i < ARRAY_SIZE(gateways); i++) {
 		if (gateways[i]->family && has_family(addressing, gateways[i]->family))
-			append_item(&gateway, gateways[i]);
+			append_addr(&gateway, gateways[i]);
 	}
 	json_put_text(annotations, ANNOTATION_ADDRESS, own);
 	json_put_text(annotations, ANNOTATION_GATEWAY, gateway);

@@ -36,11 +36,13 @@ static const char help[] =
 	"  lamina gc [--dry-run]\n"
 	"                      collect what pods that are gone have left on this node: of an earlier boot, or gone\n"
 	"                      in two runs at least five minutes apart; send queued releases\n"
-	"  lamina doctor [--node-name NAME]\n"
+	"  lamina doctor [--defaults FILE] [--node-name NAME]\n"
 	"                      whether this node can give pods their networks: a line for each finding, ok, note or\n"
-	"                      bad, with the way out; changes nothing\n"
-	"  lamina defaults [KEY=VALUE ...]\n"
-	"                      what " CONFIG_DEFAULTS " would be with these keys (KEY= removes one)\n"
+	"                      bad, with the way out; changes nothing. --defaults: as if this file were\n"
+	"                      " CONFIG_DEFAULTS "; --node-name: as if nodeName were this there\n"
+	"  lamina defaults [--write] [KEY=VALUE ...]\n"
+	"                      what " CONFIG_DEFAULTS " would be with these keys (KEY= removes one);\n"
+	"                      --write replaces the file by that, in one step (`> FILE` would empty it first)\n"
 	"  lamina --version, lamina --help\n"
 	"\n"
 	"  --conf FILE         for ip, gc and doctor: the configuration that says where addresses are kept; without it "
@@ -57,9 +59,11 @@ static const char help[] =
 struct options {
 	bool json;
 	struct cli_ip_options ip;
-	const char *node;   /* doctor */
-	cJSON *annotations; /* owned */
-	char **arguments;   /* behind the options */
+	const char *node;     /* doctor */
+	const char *defaults; /* doctor */
+	bool write;           /* defaults */
+	cJSON *annotations;   /* owned */
+	char **arguments;     /* behind the options */
 	int count;
 };
 
@@ -136,6 +140,8 @@ static int read_options(int argc, char *argv[], struct options *options, struct 
 		{"note", required_argument, NULL, 't'},
 		{"annotation", required_argument, NULL, 'a'},
 		{"node-name", required_argument, NULL, 'N'},
+		{"defaults", required_argument, NULL, 'D'},
+		{"write", no_argument, NULL, 'w'},
 		{NULL, 0, NULL, 0},
 	};
 	int option;
@@ -148,6 +154,10 @@ static int read_options(int argc, char *argv[], struct options *options, struct 
 			return wrong_call(e, "--annotation wants KEY=VALUE");
 		else if (option == 'N')
 			options->node = optarg;
+		else if (option == 'D')
+			options->defaults = optarg;
+		else if (option == 'w')
+			options->write = true;
 		else if (option != 'a' && !read_ip_option(&options->ip, option))
 			return wrong_call(e, "unknown option, or one without its value");
 	}
@@ -194,7 +204,7 @@ static int plan_file(const char *path, const struct options *options, FILE *out,
 
 	struct request request;
 
-	if (cli_conf_plan(conf, &request, &config, &plan, e) < 0)
+	if (cli_conf_plan(conf, CONFIG_DEFAULTS, &request, &config, &plan, e) < 0)
 		return 1;
 
 	cleanup_json cJSON *described = plan_describe(&plan);
@@ -276,10 +286,11 @@ static int run_gc(const struct options *options, FILE *out, struct error *e)
 static int run_doctor(const struct options *options, FILE *out, struct error *e)
 {
 	const struct ip_command heeded = {0};
-	const struct doctor_options doctor = {.conf = options->ip.conf, .json = options->json, .node = options->node};
+	const struct doctor_options doctor = {
+		.conf = options->ip.conf, .defaults = options->defaults, .json = options->json, .node = options->node};
 
 	if (options->count != 1 || !heeds(&heeded, &options->ip))
-		return wrong_call(e, "doctor wants no argument, and only --node-name, --json and --conf");
+		return wrong_call(e, "doctor wants no argument, and only --defaults, --node-name, --json and --conf");
 	return doctor_examine(&doctor, out, e);
 }
 
@@ -288,16 +299,18 @@ static int run_defaults(const struct options *options, FILE *out, struct error *
 	const struct ip_command heeded = {0};
 
 	if (options->json || options->ip.conf || !heeds(&heeded, &options->ip))
-		return wrong_call(e, "defaults has no options: it wants KEY=VALUE");
-	return cli_defaults(options->arguments + 1, (size_t)options->count - 1, out, e);
+		return wrong_call(e, "defaults wants KEY=VALUE, and only --write");
+	return cli_defaults(options->arguments + 1, (size_t)options->count - 1, options->write, out, e);
 }
 
 static int dispatch(struct options *options, FILE *out, struct error *e)
 {
 	const char *command = options->count > 0 ? options->arguments[0] : "";
 
-	if (options->node && strcmp(command, "doctor") != 0)
-		return wrong_call(e, "only doctor has --node-name");
+	if ((options->node || options->defaults) && strcmp(command, "doctor") != 0)
+		return wrong_call(e, "only doctor has --defaults and --node-name");
+	if (options->write && strcmp(command, "defaults") != 0)
+		return wrong_call(e, "only defaults has --write");
 	if (strcmp(command, "plan") == 0) {
 		if (options->count != 2)
 			return wrong_call(e, "plan wants one configuration file");

@@ -84,7 +84,8 @@ int cli_conf_find(const char *path, cJSON **ret, struct error *e)
 	return 0;
 }
 
-int cli_conf_plan(cJSON *conf, struct request *request, struct config *config, struct plan *plan, struct error *e)
+int cli_conf_plan(cJSON *conf, const char *defaults, struct request *request, struct config *config, struct plan *plan,
+	struct error *e)
 {
 	const char *network = json_text(conf, "name"), *version = json_text(conf, "cniVersion");
 
@@ -100,7 +101,7 @@ int cli_conf_plan(cJSON *conf, struct request *request, struct config *config, s
 		.network = network ? network : "",
 		.version = version && *version ? version : "0.1.0",
 	};
-	if (request_check(request, e) < 0 || config_read(conf, false, config, e) < 0 ||
+	if (request_check(request, e) < 0 || config_read_with(conf, false, defaults, config, e) < 0 ||
 		plan_build(plan, request, config, e) < 0)
 		return e->err;
 	return plan_place(plan, request, config, json_get(config->runtime_config, ANNOTATIONS_CAPABILITY), e);

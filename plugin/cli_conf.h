@@ -11,9 +11,11 @@ int cli_conf_read(const char *path, cJSON **ret, struct error *e);
 
 /**
  * What an ADD with that configuration would make, validated as an ADD does it: nothing is asked or changed. All four
- * results borrow from conf and from each other; config_clear and plan_clear are needed after failure too.
+ * results borrow from conf and from each other; config_clear and plan_clear are needed after failure too. defaults: the
+ * file of the node's own keys, CONFIG_DEFAULTS or another in its place.
  */
-int cli_conf_plan(cJSON *conf, struct request *request, struct config *config, struct plan *plan, struct error *e);
+int cli_conf_plan(cJSON *conf, const char *defaults, struct request *request, struct config *config, struct plan *plan,
+	struct error *e);
 
 /** The folder that runtimes read: the first file in name order that ends in .conf, .conflist or .json is theirs. */
 #define CLI_CONF_FOLDER "/etc/cni/net.d"

@@ -1,5 +1,6 @@
 #include "plugin/cli_defaults.h"
 
+#include "plugin/base/file.h"
 #include "plugin/cli_ip.h"
 #include "plugin/config.h"
 
@@ -19,12 +20,8 @@ static char *list_keys(void)
 {
 	char *text = copy_text("");
 
-	for (const struct json_field *field = config_own_keys(); field->key; field++) {
-		char *longer = format_text("%s%s%s", text, *text ? ", " : "", field->key);
-
-		free(text);
-		text = longer;
-	}
+	for (const struct json_field *field = config_own_keys(); field->key; field++)
+		append_item(&text, field->key);
 	return text;
 }
 
@@ -66,7 +63,40 @@ static int put_pair(cJSON *defaults, const char *pair, struct error *e)
 	return 0;
 }
 
-int cli_defaults(char *const pairs[], size_t count, FILE *out, struct error *e)
+/* Everybody may read it: nothing in it is secret, and people look at it. */
+static int write_defaults(const char *text, struct error *e)
+{
+	cleanup_free char *folder = copy_text(CONFIG_DEFAULTS);
+
+	*strrchr(folder, '/') = '\0';
+	if (file_make_folder(folder, 0755, e) < 0)
+		return e->err;
+	return file_write_synced(CONFIG_DEFAULTS, 0644, text, strlen(text), e);
+}
+
+/* What the file is to be. */
+static int change(cJSON **ret, char *const pairs[], size_t count, struct error *e)
+{
+	cleanup_json cJSON *defaults = NULL;
+
+	if (config_read_defaults(CONFIG_DEFAULTS, &defaults, e) < 0)
+		return e->err;
+	if (!defaults)
+		defaults = cJSON_CreateObject();
+	/* Before anything is put in: that would be lost in what is no object. A bad value may be what is corrected. */
+	if (!cJSON_IsObject(defaults))
+		return error_set(e, -EINVAL, ERROR_CONFIG, "%s: it must be a JSON object", CONFIG_DEFAULTS);
+	for (size_t i = 0; i < count; i++) {
+		if (put_pair(defaults, pairs[i], e) < 0)
+			return e->err;
+	}
+	if (config_check_defaults(defaults, e) < 0)
+		return e->err;
+	*ret = steal_ptr(defaults);
+	return 0;
+}
+
+int cli_defaults(char *const pairs[], size_t count, bool write, FILE *out, struct error *e)
 {
 	cleanup_json cJSON *defaults = NULL;
 
@@ -76,26 +106,18 @@ int cli_defaults(char *const pairs[], size_t count, FILE *out, struct error *e)
 		error_set(e, -EINVAL, ERROR_ENVIRONMENT, "%.100s is no KEY=VALUE (lamina --help)", pairs[i]);
 		return CLI_WRONG_CALL;
 	}
-	if (config_read_defaults(&defaults, e) < 0)
-		return CLI_FAILED;
-	if (!defaults)
-		defaults = cJSON_CreateObject();
-	/* Before anything is put in: that would be lost in what is no object. A bad value may be what is corrected. */
-	if (!cJSON_IsObject(defaults)) {
-		error_set(e, -EINVAL, ERROR_CONFIG, "%s: it must be a JSON object", CONFIG_DEFAULTS);
-		return CLI_FAILED;
-	}
-	for (size_t i = 0; i < count; i++) {
-		if (put_pair(defaults, pairs[i], e) < 0)
-			return CLI_FAILED;
-	}
-	if (config_check_defaults(defaults, e) < 0)
+	if (change(&defaults, pairs, count, e) < 0)
 		return CLI_FAILED;
 
-	cleanup_free char *text = cJSON_Print(defaults);
+	cleanup_free char *json = cJSON_Print(defaults);
 
-	if (!text)
+	if (!json)
 		abort();
-	fprintf(out, "%s\n", text);
+
+	cleanup_free char *text = format_text("%s\n", json);
+
+	if (write && write_defaults(text, e) < 0)
+		return CLI_FAILED;
+	fputs(text, out);
 	return CLI_DONE;
 }

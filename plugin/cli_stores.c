@@ -50,7 +50,8 @@ static int add_network(struct cli_stores *stores, const cJSON *conf, unsigned in
 	return add_store(stores, network->config->etcd, &network->store, e);
 }
 
-int cli_stores_open(const char *path, bool looking, int64_t seconds, struct cli_stores *ret, struct error *e)
+int cli_stores_open_with(
+	const char *path, const char *defaults, bool looking, int64_t seconds, struct cli_stores *ret, struct error *e)
 {
 	const cJSON *delegate;
 	unsigned int index = 0;
@@ -63,7 +64,7 @@ int cli_stores_open(const char *path, bool looking, int64_t seconds, struct cli_
 	};
 	if (cli_conf_find(path, &ret->conf, e) < 0)
 		return e->err;
-	config_read_folders(ret->conf, &ret->config);
+	config_read_folders_with(ret->conf, defaults, &ret->config);
 	if (json_text(ret->conf, "domain"))
 		ret->config.domain = json_text(ret->conf, "domain");
 	ret->request.conf = ret->conf;
@@ -78,6 +79,11 @@ int cli_stores_open(const char *path, bool looking, int64_t seconds, struct cli_
 			return e->err;
 	}
 	return ret->count ? 0 : add_store(ret, NULL, &own, e);
+}
+
+int cli_stores_open(const char *path, bool looking, int64_t seconds, struct cli_stores *ret, struct error *e)
+{
+	return cli_stores_open_with(path, CONFIG_DEFAULTS, looking, seconds, ret, e);
 }
 
 bool cli_stores_have_cluster(const struct cli_stores *stores)

@@ -39,6 +39,10 @@ struct cli_stores {
  */
 int cli_stores_open(const char *path, bool looking, int64_t seconds, struct cli_stores *ret, struct error *e);
 
+/** cli_stores_open with the keys of another file in place of CONFIG_DEFAULTS. */
+int cli_stores_open_with(
+	const char *path, const char *defaults, bool looking, int64_t seconds, struct cli_stores *ret, struct error *e);
+
 /** Whether a cluster keeps the addresses of any network. */
 bool cli_stores_have_cluster(const struct cli_stores *stores);
 

@@ -42,29 +42,29 @@ static const struct json_field plugin_keys[] = {
  */
 static const char *const unserved[] = {"clusterNetwork", "defaultNetworks", "auxiliaryCNIChainName"};
 
-int config_read_defaults(cJSON **ret, struct error *e)
+int config_read_defaults(const char *path, cJSON **ret, struct error *e)
 {
 	cleanup_free char *text = NULL;
 	size_t length = 0;
 
 	*ret = NULL;
-	if (file_read(CONFIG_DEFAULTS, DEFAULTS_MAX, &text, &length, e) < 0) {
-		if (e->err != -ENOENT)
+	if (file_read(path, DEFAULTS_MAX, &text, &length, e) < 0) {
+		if (e->err != -ENOENT || strcmp(path, CONFIG_DEFAULTS) != 0)
 			return e->err;
 		error_clear(e);
 		return 0;
 	}
-	if (json_parse(text, length, CONFIG_DEFAULTS, ret, e) < 0)
+	if (json_parse(text, length, path, ret, e) < 0)
 		e->code = ERROR_CONFIG;
 	return e->err;
 }
 
-static int read_defaults(struct config *config, struct error *e)
+static int read_defaults(const char *path, struct config *config, struct error *e)
 {
-	if (config_read_defaults(&config->defaults, e) < 0)
+	if (config_read_defaults(path, &config->defaults, e) < 0)
 		return e->err;
 	if (config->defaults && json_read(config->defaults, "", own_keys, config, e) < 0)
-		return error_wrap(e, CONFIG_DEFAULTS);
+		return error_wrap(e, "%s", path);
 	return 0;
 }
 
@@ -189,10 +189,10 @@ const struct json_field *config_own_keys(void)
 	return own_keys;
 }
 
-int config_read(const cJSON *conf, bool as_ipam, struct config *ret, struct error *e)
+int config_read_with(const cJSON *conf, bool as_ipam, const char *defaults, struct config *ret, struct error *e)
 {
 	*ret = built_in;
-	if (read_defaults(ret, e) < 0 || json_read(conf, "", own_keys, ret, e) < 0 ||
+	if (read_defaults(defaults, ret, e) < 0 || json_read(conf, "", own_keys, ret, e) < 0 ||
 		json_read(conf, "", plugin_keys, ret, e) < 0 || check_own(ret, e) < 0)
 		return e->err;
 	read_kube_config(conf, ret);
@@ -207,7 +207,12 @@ int config_read(const cJSON *conf, bool as_ipam, struct config *ret, struct erro
 	return check_delegates(conf, ret, e);
 }
 
-void config_read_folders(const cJSON *conf, struct config *ret)
+int config_read(const cJSON *conf, bool as_ipam, struct config *ret, struct error *e)
+{
+	return config_read_with(conf, as_ipam, CONFIG_DEFAULTS, ret, e);
+}
+
+void config_read_folders_with(const cJSON *conf, const char *defaults, struct config *ret)
 {
 	cleanup_error struct error ignored = {0};
 	const struct {
@@ -216,7 +221,7 @@ void config_read_folders(const cJSON *conf, struct config *ret)
 	} folders[] = {{"cniDir", &ret->cni_dir}, {"binDir", &ret->bin_dir}, {"dataDir", &ret->data_dir}};
 
 	*ret = built_in;
-	read_defaults(ret, &ignored);
+	read_defaults(defaults, ret, &ignored);
 	for (size_t i = 0; i < ARRAY_SIZE(folders); i++) {
 		const char *value = json_text(conf, folders[i].key);
 
@@ -237,6 +242,11 @@ void config_read_folders(const cJSON *conf, struct config *ret)
 
 	if (cJSON_IsNumber(timeout) && timeout->valuedouble >= 1 && timeout->valuedouble <= LONGEST_TIMEOUT)
 		ret->timeout = (int64_t)timeout->valuedouble;
+}
+
+void config_read_folders(const cJSON *conf, struct config *ret)
+{
+	config_read_folders_with(conf, CONFIG_DEFAULTS, ret);
 }
 
 void config_clear(struct config *config)

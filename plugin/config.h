@@ -35,8 +35,9 @@ struct config {
 /** Where a node has keys of ours for a site's file that stays as it is. */
 #define CONFIG_DEFAULTS "/etc/lamina/defaults.json"
 
-/** That file as it stands; *ret is owned by the caller, and NULL when there is none. Errors name it. */
-int config_read_defaults(cJSON **ret, struct error *e);
+/** That file, or another in its place, as it stands; *ret is owned by the caller, and NULL when there is no
+ * CONFIG_DEFAULTS. Errors name the file: another one has to be there. */
+int config_read_defaults(const char *path, cJSON **ret, struct error *e);
 
 /** Whether config_read takes these as defaults: ERROR_CONFIG names key and value. */
 int config_check_defaults(const cJSON *defaults, struct error *e);
@@ -51,10 +52,16 @@ const struct json_field *config_own_keys(void);
  */
 int config_read(const cJSON *conf, bool as_ipam, struct config *ret, struct error *e);
 
+/** config_read with the keys of another file in place of CONFIG_DEFAULTS. */
+int config_read_with(const cJSON *conf, bool as_ipam, const char *defaults, struct config *ret, struct error *e);
+
 /** What a DEL needs to find its record: the folders, and the timeout, with defaults in place of values that cannot be
  * read. Never fails.
  */
 void config_read_folders(const cJSON *conf, struct config *ret);
+
+/** config_read_folders with the keys of another file in place of CONFIG_DEFAULTS. */
+void config_read_folders_with(const cJSON *conf, const char *defaults, struct config *ret);
 
 void config_clear(struct config *config);
 #define cleanup_config CLEANUP(config_clear)

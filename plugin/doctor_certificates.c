@@ -147,7 +147,7 @@ void doctor_check_certificates(struct doctor *doctor)
 
 		doctor_ok(doctor, "certificates", "%zu, the first to expire is %s, on %s", in.certificates, in.whose,
 			date);
-	} else if (in.good) {
+	} else if (in.good && !doctor->stores_error.err) {
 		doctor_ok(doctor, "certificates", "none are used");
 	}
 	cJSON_Delete(in.seen);

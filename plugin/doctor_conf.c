@@ -52,16 +52,31 @@ static void choose_file(struct doctor *doctor)
 		error_clear(&doctor->conf_error);
 }
 
+/* The file that is read for the node's own keys. */
+static const char *defaults_file(const struct doctor *doctor)
+{
+	return doctor->options->defaults ? doctor->options->defaults : CONFIG_DEFAULTS;
+}
+
 static void read_defaults(struct doctor *doctor)
 {
 	struct error *e = &doctor->defaults_error;
 
-	if (config_read_defaults(&doctor->defaults, e) == 0 && doctor->defaults &&
+	if (config_read_defaults(defaults_file(doctor), &doctor->defaults, e) == 0 && doctor->defaults &&
 		config_check_defaults(doctor->defaults, e) < 0)
-		error_wrap(e, CONFIG_DEFAULTS);
+		error_wrap(e, "%s", defaults_file(doctor));
 }
 
-/* What the node is called in this run, whatever is configured. */
+/* The site's own name for this node, which an ADD goes by whatever else says one; NULL: it has none, or none that can
+ * be. */
+static const char *site_name(const struct doctor *doctor)
+{
+	const char *name = json_text(doctor->stores.conf, "nodeName");
+
+	return same_text(name, doctor->stores.config.node) ? name : NULL;
+}
+
+/* What the node is called in this run. */
 static void rename_node(struct cli_stores *stores, const char *name)
 {
 	stores->config.node = name;
@@ -78,12 +93,13 @@ void doctor_read(struct doctor *doctor)
 	choose_file(doctor);
 	if (!doctor->conf)
 		return;
-	doctor->planned =
-		cli_conf_plan(doctor->conf, &doctor->request, &doctor->config, &doctor->plan, &doctor->conf_error) == 0;
-	cli_stores_open(doctor->file, true, ALL_SECONDS, &doctor->stores, &doctor->stores_error);
+	doctor->planned = cli_conf_plan(doctor->conf, defaults_file(doctor), &doctor->request, &doctor->config,
+				  &doctor->plan, &doctor->conf_error) == 0;
+	cli_stores_open_with(
+		doctor->file, defaults_file(doctor), true, ALL_SECONDS, &doctor->stores, &doctor->stores_error);
 	/* A store that cannot be opened is one finding, and no reason to look at nothing else. */
 	doctor->opened = doctor->stores.run.host;
-	if (doctor->opened && node)
+	if (doctor->opened && node && !site_name(doctor))
 		rename_node(&doctor->stores, node);
 }
 
@@ -129,12 +145,8 @@ static void note_others(struct doctor *doctor)
 	cleanup_free char *others = copy_text("");
 	const cJSON *name;
 
-	for (name = doctor->names->child ? doctor->names->child->next : NULL; name; name = name->next) {
-		char *longer = format_text("%s%s%s", others, *others ? ", " : "", name->valuestring);
-
-		free(others);
-		others = longer;
-	}
+	for (name = doctor->names->child ? doctor->names->child->next : NULL; name; name = name->next)
+		append_item(&others, name->valuestring);
 	if (*others)
 		doctor_note(doctor, "configuration",
 			"behind the first file %s has others, which the runtime does not read: %s", CLI_CONF_FOLDER,
@@ -148,11 +160,9 @@ static char *list_networks(const struct plan *plan)
 	for (size_t i = 0; i < plan->count; i++) {
 		const struct attachment *a = plan->attachments[i];
 		const char *type = json_text(a->conf, "type");
-		char *longer = format_text(
-			"%s%s%s %s (%s)", text, *text ? ", " : "", a->ifname, a->network, type ? type : "a list");
+		cleanup_free char *item = format_text("%s %s (%s)", a->ifname, a->network, type ? type : "a list");
 
-		free(text);
-		text = longer;
+		append_item(&text, item);
 	}
 	return text;
 }
@@ -174,7 +184,7 @@ void doctor_check_configuration(struct doctor *doctor)
 		doctor_ok(doctor, "configuration", "%s: %s", doctor->file, networks);
 	} else if (doctor->conf && doctor->defaults_error.err) {
 		doctor_note(doctor, "configuration", "%s is not judged before %s can be read", doctor->file,
-			CONFIG_DEFAULTS);
+			defaults_file(doctor));
 	} else if (doctor->file) {
 		doctor_bad(doctor, "configuration", NULL, "%s: %s", doctor->file, doctor->conf_error.message);
 	}
@@ -196,10 +206,14 @@ static bool is_known(const char *key)
 
 void doctor_check_defaults(struct doctor *doctor)
 {
+	const char *file = defaults_file(doctor);
 	const cJSON *member;
 
 	if (doctor->defaults_error.err) {
-		doctor_bad(doctor, "defaults", "correct the file (lamina defaults KEY=VALUE prints one), or remove it",
+		doctor_bad(doctor, "defaults",
+			doctor->options->defaults ? "correct it"
+						  : "correct it (lamina defaults --write KEY=VALUE does that to a "
+						    "value), or remove it",
 			"%s", doctor->defaults_error.message);
 		return;
 	}
@@ -211,12 +225,12 @@ void doctor_check_defaults(struct doctor *doctor)
 
 	cleanup_free char *text = json_print(doctor->defaults);
 
-	doctor_ok(doctor, "defaults", "%s: %s", CONFIG_DEFAULTS, text);
+	doctor_ok(doctor, "defaults", "%s: %s", file, text);
 	cJSON_ArrayForEach(member, doctor->defaults)
 	{
 		if (!is_known(member->string))
-			doctor_note(doctor, "defaults", "%s: \"%s\" is no key of lamina's: it does nothing",
-				CONFIG_DEFAULTS, member->string);
+			doctor_note(doctor, "defaults", "%s: \"%s\" is no key of lamina's: it does nothing", file,
+				member->string);
 	}
 }
 
@@ -224,15 +238,40 @@ static char *name_source(const struct doctor *doctor)
 {
 	const struct cli_stores *stores = &doctor->stores;
 
+	if (site_name(doctor))
+		return format_text("nodeName in %s", doctor->file);
 	if (doctor->options->node)
 		return copy_text("--node-name");
-	if (json_text(stores->conf, "nodeName"))
-		return format_text("nodeName in %s", doctor->file);
 	if (stores->config.node)
-		return copy_text("nodeName in " CONFIG_DEFAULTS);
+		return format_text("nodeName in %s", defaults_file(doctor));
 	if (!stores->run.node_guessed)
 		return format_text("the API server said so once: %s/node", stores->config.cni_dir);
 	return copy_text("the host's name, since nodeName is not set");
+}
+
+/* Somebody means the node to be called otherwise than it will be. What is only meant to be set is not worth setting;
+ * what stands there has been outvoted before. */
+static void check_two_names(struct doctor *doctor)
+{
+	const struct doctor_options *options = doctor->options;
+	const char *site = site_name(doctor), *kept = json_text(doctor->defaults, "nodeName");
+	const char *other = options->node ? options->node : kept;
+
+	if (!site || !other || strcmp(site, other) == 0)
+		return;
+
+	cleanup_free char *source =
+		options->node ? copy_text("--node-name") : format_text("nodeName in %s", defaults_file(doctor));
+	cleanup_free char *text =
+		format_text("pods start under the name %s (nodeName in %s), so that %s (%s) does nothing", site,
+			doctor->file, other, source);
+	cleanup_free char *fix =
+		format_text("take nodeName out of %s, or set it there to this node's name", doctor->file);
+
+	if (options->node || options->defaults)
+		doctor_bad(doctor, "node", fix, "%s", text);
+	else
+		doctor_note(doctor, "node", "%s", text);
 }
 
 void doctor_check_node(struct doctor *doctor)
@@ -245,10 +284,13 @@ void doctor_check_node(struct doctor *doctor)
 	cleanup_free char *source = name_source(doctor);
 	const bool asked = doctor_knows_node(doctor);
 
+	check_two_names(doctor);
 	if (asked && !doctor->look.node_found)
 		doctor_bad(doctor, "node",
-			"set nodeName in " CONFIG_DEFAULTS " to the name that kubectl get nodes shows (lamina defaults "
-			"nodeName=NAME prints the file)",
+			site_name(doctor)
+				? "set nodeName there to the name that kubectl get nodes shows"
+				: "set nodeName to the name that kubectl get nodes shows (lamina defaults --write "
+				  "nodeName=NAME)",
 			"%s (%s): the API server has no Node of that name", node, source);
 	else
 		doctor_ok(doctor, "node", "%s (%s)%s", node, source, asked ? ", and the API server has it" : "");
@@ -259,7 +301,8 @@ void doctor_check_node(struct doctor *doctor)
 			node);
 	if (!asked && doctor->stores.run.node_guessed && cli_stores_have_cluster(&doctor->stores))
 		doctor_note(doctor, "node",
-			"%s is a guess: where the cluster calls this node otherwise, set nodeName in " CONFIG_DEFAULTS,
+			"%s is a guess: where the cluster calls this node otherwise, set that (lamina defaults --write "
+			"nodeName=NAME)",
 			node);
 }
 

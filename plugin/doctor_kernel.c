@@ -1,6 +1,7 @@
 /* The program, the kernel under it, and what it may do here. */
 #include "netlink/link.h"
 #include "netlink/netns.h"
+#include "plugin/attach_macvlan.h"
 #include "plugin/base/file.h"
 #include "plugin/doctor_checks.h"
 
@@ -42,6 +43,16 @@ void doctor_check_kernel(struct doctor *doctor)
 			name.release);
 }
 
+/* Whether a network of the configuration is one that we make ourselves. */
+static bool makes_macvlans(const struct doctor *doctor)
+{
+	for (size_t i = 0; doctor->planned && i < doctor->plan.count; i++) {
+		if (doctor->plan.attachments[i]->ops == &attach_macvlan)
+			return true;
+	}
+	return false;
+}
+
 void doctor_check_macvlan(struct doctor *doctor)
 {
 	cleanup_error struct error e = {0};
@@ -51,6 +62,8 @@ void doctor_check_macvlan(struct doctor *doctor)
 		doctor_note(doctor, "macvlan", "not known: %s", e.message);
 	else if (there)
 		doctor_ok(doctor, "macvlan", "the kernel makes them");
+	else if (!makes_macvlans(doctor))
+		doctor_note(doctor, "macvlan", "the kernel has none: only a network of type macvlan needs them");
 	else
 		doctor_bad(doctor, "macvlan",
 			"load it (modprobe macvlan; CONFIG_MACVLAN), and at each start of the node "
@@ -86,13 +99,8 @@ void doctor_check_rights(struct doctor *doctor)
 	cleanup_free char *missing = copy_text("");
 
 	for (size_t i = 0; i < ARRAY_SIZE(needed); i++) {
-		char *longer;
-
-		if (mask & (UINT64_C(1) << needed[i].bit))
-			continue;
-		longer = format_text("%s%s%s", missing, *missing ? ", " : "", needed[i].name);
-		free(missing);
-		missing = longer;
+		if (!(mask & (UINT64_C(1) << needed[i].bit)))
+			append_item(&missing, needed[i].name);
 	}
 	if (*missing)
 		doctor_bad(doctor, "rights", "run it as root, as the runtime does",

@@ -208,16 +208,22 @@ static char *existing(const char *folder)
 	return path;
 }
 
-static bool check_folder(struct doctor *doctor, const char *key, const char *folder, bool *ret_memory)
+/* What keeps a folder's files; UNKNOWN: nobody could look. */
+enum medium { MEDIUM_UNKNOWN, MEDIUM_MEMORY, MEDIUM_DISK };
+
+static bool check_folder(struct doctor *doctor, const char *key, const char *folder, enum medium *ret_medium)
 {
 	cleanup_free char *path = existing(folder);
 	struct statfs fs;
 	struct stat st;
 
-	*ret_memory = false;
-	if (stat(path, &st) < 0 || statfs(path, &fs) < 0)
+	*ret_medium = MEDIUM_UNKNOWN;
+	if (stat(path, &st) < 0 || statfs(path, &fs) < 0) {
 		doctor_bad(doctor, "folders", NULL, "%s %s: %s", key, folder, strerror(errno));
-	else if (!S_ISDIR(st.st_mode))
+		return false;
+	}
+	*ret_medium = fs.f_type == TMPFS_MAGIC || fs.f_type == RAMFS_MAGIC ? MEDIUM_MEMORY : MEDIUM_DISK;
+	if (!S_ISDIR(st.st_mode))
 		doctor_bad(doctor, "folders", "move it away", "%s is %s, but %s is no folder", key, folder, path);
 	else if (access(path, W_OK | X_OK) < 0)
 		doctor_bad(doctor, "folders", "make it writable for root", "%s: %s cannot be written to: %s", key, path,
@@ -226,30 +232,29 @@ static bool check_folder(struct doctor *doctor, const char *key, const char *fol
 		doctor_bad(doctor, "folders", "make room", "%s: %s has only %llu KiB and %llu files left", key, path,
 			(unsigned long long)((uint64_t)fs.f_bavail * (uint64_t)fs.f_bsize >> 10),
 			(unsigned long long)fs.f_ffree);
-	else {
-		*ret_memory = fs.f_type == TMPFS_MAGIC || fs.f_type == RAMFS_MAGIC;
+	else
 		return true;
-	}
 	return false;
 }
 
 void doctor_check_folders(struct doctor *doctor)
 {
 	const struct config *config = &doctor->stores.config;
-	bool kept_in_memory, data_in_memory, good;
+	enum medium kept, data;
+	bool good;
 
 	if (!doctor->opened)
 		return;
-	good = check_folder(doctor, "cniDir", config->cni_dir, &kept_in_memory);
-	if (good && kept_in_memory)
+	good = check_folder(doctor, "cniDir", config->cni_dir, &kept);
+	if (kept == MEDIUM_MEMORY)
 		doctor_note(doctor, "folders",
 			"cniDir %s lies in memory: what is kept for namespaces and queued releases end with the node's "
 			"next reboot",
 			config->cni_dir);
-	if (check_folder(doctor, "dataDir", config->data_dir, &data_in_memory) && good)
+	if (check_folder(doctor, "dataDir", config->data_dir, &data) && good)
 		doctor_ok(doctor, "folders", "cniDir %s and dataDir %s can be written to and have room",
 			config->cni_dir, config->data_dir);
-	if (!data_in_memory)
+	if (data == MEDIUM_DISK)
 		doctor_note(doctor, "folders",
 			"dataDir %s does not lie in memory: what it holds is good for one boot, and stays behind",
 			config->data_dir);

@@ -105,12 +105,14 @@ static void ask_clusters(struct doctor *doctor, struct http *http)
 void doctor_ask(struct doctor *doctor)
 {
 	struct run *run = &doctor->stores.run;
-	cleanup_error struct error e = {0};
+	cleanup_error struct error said = {0};
 	struct http *http;
 
-	if (!doctor->opened || run_http(run, &http, &e) < 0)
+	if (!doctor->opened)
 		return;
-	ask_clusters(doctor, http);
+	/* Without it no cluster's store could be opened, which has been said, and run_kube says so, too. */
+	if (run_http(run, &http, &said) == 0)
+		ask_clusters(doctor, http);
 	if (run_kube(run, &doctor->kube, &doctor->kube_error) < 0 || !doctor->kube)
 		return;
 	kube_set_deadline(doctor->kube, clock_now() + API_TIME);
@@ -152,24 +154,30 @@ static void tell_member(struct doctor *doctor, const struct doctor_member *membe
 	const char *place = etcd_member_place(member->config, member->index);
 	const bool named = member->error.err && strstr(member->error.message, place);
 	const bool tls = strncasecmp(url, "https:", strlen("https:")) == 0;
+	const char *fix = member->error.err == -EHOSTUNREACH
+				  ? "start etcd there and see its log, or look for what is between (routes, a firewall)"
+				  : NULL;
 	size_t all, good;
 
+	/* An alarm is the cluster's, whichever member tells of it. */
 	count_members(doctor, member->config, &all, &good);
 	if (!member->error.err)
 		doctor_ok(doctor, "etcd", "%s answers, version %s, %s", place, member->version,
 			tls ? "TLS verified" : "without TLS");
+	else if (good > all / 2 && member->error.err != -ENOSPC)
+		doctor_note(doctor, "etcd", "%s%s%s%s%s (pods start nevertheless, by the other members)",
+			named ? "" : place, named ? "" : ": ", member->error.message, fix ? "; " : "", fix ? fix : "");
 	else
-		doctor_bad(doctor, "etcd",
-			member->error.err == -EHOSTUNREACH
-				? "start etcd there and see its log, or look for what is between (routes, a firewall)"
-				: NULL,
-			"%s%s%s%s", named ? "" : place, named ? "" : ": ", member->error.message,
-			good > all / 2 ? " (pods start nevertheless, by the other members)" : "");
+		doctor_bad(doctor, "etcd", fix, "%s%s%s", named ? "" : place, named ? "" : ": ", member->error.message);
 }
 
 void doctor_check_members(struct doctor *doctor)
 {
-	if (doctor->opened && !doctor->member_count && doctor->planned)
+	const bool none = doctor->opened && doctor->planned && !cli_stores_have_cluster(&doctor->stores);
+
+	if (none && doctor->stores_error.err)
+		doctor_note(doctor, "etcd", "not asked before all that keeps addresses can be opened (folders)");
+	else if (none)
 		doctor_ok(doctor, "etcd", "not used: this node keeps its own addresses");
 	for (size_t i = 0; i < doctor->member_count; i++)
 		tell_member(doctor, &doctor->members[i]);
@@ -208,10 +216,56 @@ static bool is_refused(const struct error *e)
 	return e->err == -EACCES && strstr(e->message, "HTTP 403");
 }
 
+#define RIGHTS "deploy/rbac.yaml has all that a node needs"
+
+/* A kubelet's credential, which many configurations lend to plugins: the Node authorizer lets it read what belongs to
+ * its node, and answers 403 for the rest, with this reason. */
+static bool is_kubelet(const struct error *e)
+{
+	return strstr(e->message, "User \"system:node:") && strstr(e->message, "no relationship found between node");
+}
+
+static void tell_pods(struct doctor *doctor, const struct error *e)
+{
+	if (is_kubelet(e))
+		doctor_bad(doctor, "api",
+			"or rather give lamina a user of its own, by deploy/rbac.yaml and deploy/kubeconfig.sh",
+			"a kubelet's own user may read only pods that are bound to its node: these start, but whether "
+			"another pod is gone nobody says, and its address is not taken over, but waits: %s",
+			e->message);
+	else
+		doctor_bad(doctor, "api", RIGHTS,
+			"a pod whose annotations are asked of the API server does not start, and an address whose pod "
+			"is gone is not taken over: %s",
+			e->message);
+}
+
+static void tell_rights(struct doctor *doctor)
+{
+	const struct kube_look *look = &doctor->look;
+	const struct {
+		const char *what;
+		const struct error *own, *others;
+	} kinds[] = {{"Node", &look->nodes, &look->other_nodes}, {"Lease", &look->leases, &look->other_leases}};
+
+	if (look->pods.err)
+		tell_pods(doctor, &look->pods);
+	for (size_t i = 0; i < ARRAY_SIZE(kinds); i++) {
+		if (kinds[i].own->err)
+			doctor_bad(doctor, "api", RIGHTS, "%s", kinds[i].own->message);
+		else if (kinds[i].others->err)
+			doctor_bad(doctor, "api", RIGHTS,
+				"only this node's own %s may be read: an address whose pod was on another node is not "
+				"taken over, but waits: %s",
+				kinds[i].what, kinds[i].others->message);
+	}
+}
+
 static void tell_look(struct doctor *doctor)
 {
-	const struct error *errors[] = {&doctor->look.pods, &doctor->look.nodes, &doctor->look.leases};
-	const char *server = doctor->stores.run.kubeconfig->server;
+	const struct kube_look *look = &doctor->look;
+	const struct error *errors[] = {
+		&look->pods, &look->nodes, &look->leases, &look->other_nodes, &look->other_leases};
 	size_t good = 0;
 
 	for (size_t i = 0; i < ARRAY_SIZE(errors); i++) {
@@ -225,14 +279,11 @@ static void tell_look(struct doctor *doctor)
 			return;
 		}
 	}
-	for (size_t i = 0; i < ARRAY_SIZE(errors); i++) {
-		if (errors[i]->err)
-			doctor_bad(
-				doctor, "api", "deploy/rbac.yaml has all that a node needs", "%s", errors[i]->message);
-	}
 	if (good == ARRAY_SIZE(errors))
 		doctor_ok(doctor, "api", "%s answers; pods, nodes and leases in kube-node-lease may be read, by %s",
-			server, doctor->stores.run.kubeconfig->path);
+			doctor->stores.run.kubeconfig->server, doctor->stores.run.kubeconfig->path);
+	else
+		tell_rights(doctor);
 }
 
 void doctor_check_api(struct doctor *doctor)

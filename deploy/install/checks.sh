@@ -8,9 +8,9 @@ check_all()
 	check_places
 	find_binary
 	check_program
+	check_conf
 	find_name
 	merge_defaults
-	check_conf
 	check_with_doctor
 }
 
@@ -133,15 +133,32 @@ kubelet_override()
 	done
 }
 
+# What lamina calls this node until now, with its source in KNOWN_FROM: as it finds it, and nothing when that does not matter.
+known_name()
+{
+	KNOWN="" KNOWN_FROM=""
+	file=${CONF_TO:+$CONF}
+	file=${file:-$(site_conf)}
+	[ -z "$file" ] || KNOWN=$(json_text nodeName <"$file") KNOWN_FROM="$file has it"
+	[ -n "$KNOWN" ] || [ ! -e "$DEFAULTS" ] || KNOWN=$(json_text nodeName <"$DEFAULTS") KNOWN_FROM="$DEFAULTS has it"
+	[ -z "$KNOWN" ] && [ "$PODS" -gt 0 ] || return 0
+	# What the API server has once said, else the host's name as it is.
+	KNOWN_FROM="pods are recorded under it"
+	file=$(records_folder)/node
+	[ ! -f "$file" ] || KNOWN=$(cat "$file")
+	KNOWN=${KNOWN:-$(uname -n)}
+}
+
+# Records and keys in etcd have the name: under another one, what pods have could be neither found nor freed.
 find_name()
 {
-	known=
-	[ ! -e "$DEFAULTS" ] || known=$(json_text nodeName <"$DEFAULTS")
+	PODS=$(count_records)
+	known_name
 	from="--node-name"
 	if [ -z "$NODE" ]; then
-		NODE=$known from="$DEFAULTS has it"
-	elif [ -n "$known" ] && [ "$known" != "$NODE" ] && [ -z "$FORCE" ] && [ "$(count_records)" -gt 0 ]; then
-		die "pods of this node are recorded under the name $known: leave out --node-name, or drain the node first (--force: all the same)"
+		NODE=$KNOWN from=$KNOWN_FROM
+	elif [ -n "$KNOWN" ] && [ "$KNOWN" != "$NODE" ] && [ "$PODS" -gt 0 ] && [ -z "$FORCE" ]; then
+		die "pods of this node are recorded under the name $KNOWN: leave out --node-name, or drain the node first (--force: all the same)"
 	fi
 	if [ -z "$NODE" ]; then
 		NODE=$(kubelet_override) from="the kubelet's --hostname-override"
@@ -154,26 +171,35 @@ find_name()
 
 merge_defaults()
 {
-	# Delegates lie where the runtime looks, too; until that is written, they are looked for in the wrong place.
+	# Delegates lie where the runtime looks, too.
 	if [ "$BIN" != /opt/cni/bin ]; then
 		case "$SETTINGS " in
 		*" binDir="*) ;;
 		*) SETTINGS="$SETTINGS binDir=$BIN" ;;
 		esac
-		MENDED="$MENDED delegates "
 	fi
 	# shellcheck disable=SC2086 # words without blanks
 	CNI_COMMAND='' "$TRY/lamina" defaults "nodeName=$NODE" $SETTINGS >"$TRY/defaults.json" 2>"$TRY/said" ||
 		die "$DEFAULTS stays as it is: $(sed 's/^lamina: //' "$TRY/said")"
 }
 
+# The files that the runtime reads, one a line, in its order: that of all their names together.
+conf_files()
+{
+	for file in "$NET_D"/.* "$NET_D"/*; do
+		case $file in
+		*.conf | *.conflist | *.json) [ ! -f "$file" ] || say "$file" ;;
+		esac
+	done | sort
+}
+
 # The first file of lamina or multus, as the runtime would find it.
 site_conf()
 {
-	for file in "$NET_D"/*.conf "$NET_D"/*.conflist "$NET_D"/*.json; do
-		if [ -f "$file" ] && grep -qE '"type"[[:space:]]*:[[:space:]]*"(lamina|multus|multus-cni|multus-shim)"' "$file"; then
-			echo "$file"
-			return
+	conf_files | while read -r file; do
+		if grep -qE '"type"[[:space:]]*:[[:space:]]*"(lamina|multus|multus-cni|multus-shim)"' "$file"; then
+			say "$file"
+			break
 		fi
 	done
 }
@@ -217,35 +243,58 @@ check_conf()
 	fi
 	CONF_TO=$NET_D/${CONF##*/}
 	! there "$CONF_TO" || die "$CONF_TO is there and is not lamina's: give the file of --conf another name"
-	for file in "$NET_D"/*.conf "$NET_D"/*.conflist "$NET_D"/*.json; do
-		[ ! -f "$file" ] || say "note  configuration: $file is there, too; the runtime takes the first in alphabetical order"
+	conf_files | while read -r file; do
+		say "note  configuration: $file is there, too; the runtime takes the first in alphabetical order"
 	done
+}
+
+# kube-ipam records its fixed addresses nowhere: to a lamina that shares its etcd they look free. Where kube-ipam is to stay, lamina gives
+# out addresses too, and that was asked when it was installed.
+check_moving()
+{
+	! is_lamina kube-ipam && there "$BIN/kube-ipam" || return 0
+	! contains "$KEEP" kube-ipam || [ ! -e "$STATE/bin-dir" ] || return 0
+	file=${CONF_TO:+$CONF}
+	file=${file:-$(site_conf)}
+	[ -n "$file" ] && grep -qi '"etcdConfig"' "$file" && [ -z "$IMPORTED" ] || return 0
+	say "bad   moving: kube-ipam has given out addresses that no lamina knows; once for the cluster, before its first node, run" \
+		"\`$BINARY ip import --from-api --kubeconfig OPERATOR-KUBECONFIG\` (kubeconfig.sh --role operator writes that file), then" \
+		"this with --imported"
+	BAD=$((BAD + 1))
+}
+
+# is_lamina NAME: it is a link to lamina, or a copy of it.
+is_lamina()
+{
+	case $(readlink "$BIN/$1" || true) in
+	lamina | */lamina) return 0 ;;
+	esac
+	cmp -s "$BIN/$1" "$BIN/lamina" || cmp -s "$BIN/$1" "$TRY/lamina"
 }
 
 check_with_doctor()
 {
-	set -- doctor --node-name "$NODE"
+	check_moving
+	set -- doctor --defaults "$TRY/defaults.json"
 	[ -z "$CONF_TO" ] || set -- "$@" --conf "$CONF"
 	checked=0
 	report=$(CNI_COMMAND='' "$TRY/lamina" "$@" 2>&1) || checked=$?
 	# A check that ended without a verdict is a bad one.
 	verdict=$(printf '%s\n' "$report" | grep -c '^bad ') || true
 	# What the installation mends is not said: it would only frighten.
-	report=$(printf '%s\n' "$report" | awk -v mended="$MENDED" '
+	report=$(printf '%s\n' "$report" | sed "s|$TRY/defaults.json|$DEFAULTS|g" | awk -v mended="$MENDED" '
 		{ name = $2; sub(/:$/, "", name) }
 		!index(mended, " " name " ") { print }')
 	[ -z "$report" ] || say "$report"
 	bad=$(printf '%s\n' "$report" | grep -c '^bad ') || true
 	[ "$checked" = 0 ] || { [ "$checked" = 1 ] && [ "$verdict" -gt 0 ]; } || bad=$((bad + 1))
-	! there "$BIN/kube-ipam" || contains "$KEEP" kube-ipam || [ "$(readlink "$BIN/kube-ipam")" = lamina ] ||
-		say "note  moving: on the first node of a cluster that has kube-ipam, once: lamina ip import --from-api"
-	BAD=$bad
-	[ "$bad" -gt 0 ] || return 0
+	BAD=$((BAD + bad))
+	[ "$BAD" -gt 0 ] || return 0
 	if [ -n "$FORCE" ] && [ -n "$CHECK$DRY" ]; then
-		complain "checks that are bad: $bad; --force would install all the same"
+		complain "checks that are bad: $BAD; --force would install all the same"
 		return
 	elif [ -n "$FORCE" ]; then
-		complain "checks that are bad: $bad; installing all the same (--force)"
+		complain "checks that are bad: $BAD; installing all the same (--force)"
 		return
 	fi
 	die "this node is not ready for lamina: mend what is marked bad above and run it again (--force installs all the same); nothing was changed"

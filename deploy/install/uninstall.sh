@@ -112,3 +112,14 @@ remove_gone()
 	rm -rf "$STATE.gone"
 	rmdir "${STATE%/*}" 2>/dev/null || true
 }
+
+# Configurations that are left, of plugins that are not.
+say_what_lacks()
+{
+	conf_files | while read -r file; do
+		for name in lamina $LINKS; do
+			there "$BIN/$name" || ! grep -qi "\"type\"[[:space:]]*:[[:space:]]*\"$name\"" "$file" ||
+				say "note  configuration: $file wants the plugin $name, which is not there: no pod starts with it until you change one of them"
+		done
+	done
+}

@@ -34,6 +34,14 @@ char *copy_text(const char *text)
 	return text ? must(strdup(text)) : NULL;
 }
 
+void append_item(char **list, const char *item)
+{
+	char *longer = format_text("%s%s%s", *list ? *list : "", *list && **list ? ", " : "", item);
+
+	free(*list);
+	*list = longer;
+}
+
 bool same_text(const char *a, const char *b)
 {
 	return a && b && strcmp(a, b) == 0;

@@ -57,6 +57,9 @@ char *format_text(const char *format, ...) __attribute__((format(printf, 1, 2)))
 /** strdup that aborts when there is no memory; NULL stays NULL. */
 char *copy_text(const char *text);
 
+/** Puts the item behind what is in *list, with ", " between them. *list is the caller's; NULL: empty. */
+void append_item(char **list, const char *item);
+
 /** Whether both are there, and equal. */
 bool same_text(const char *a, const char *b);
 

@@ -132,7 +132,7 @@ static int claim_temporary(const char *temporary, mode_t mode, struct error *e)
 	return -1;
 }
 
-int file_write(const char *path, mode_t mode, const char *bytes, size_t length, struct error *e)
+static int write_file(const char *path, mode_t mode, const char *bytes, size_t length, bool synced, struct error *e)
 {
 	cleanup_free char *temporary = leftover_name(path);
 	cleanup_close int fd = claim_temporary(temporary, mode, e);
@@ -144,6 +144,8 @@ int file_write(const char *path, mode_t mode, const char *bytes, size_t length, 
 	cleanup_close int lock = fcntl(fd, F_DUPFD_CLOEXEC, 0);
 	int r = lock < 0 ? -errno : write_fd(fd, bytes, length);
 
+	if (r == 0 && synced && (fchmod(fd, mode) < 0 || fsync(fd) < 0))
+		r = -errno;
 	if (close(steal_fd(&fd)) < 0 && r == 0)
 		r = -errno;
 	if (r == 0 && rename(temporary, path) < 0)
@@ -153,6 +155,16 @@ int file_write(const char *path, mode_t mode, const char *bytes, size_t length, 
 		return error_set(e, r, ERROR_IO, "cannot write %s: %s", path, strerror(-r));
 	}
 	return 0;
+}
+
+int file_write(const char *path, mode_t mode, const char *bytes, size_t length, struct error *e)
+{
+	return write_file(path, mode, bytes, length, false, e);
+}
+
+int file_write_synced(const char *path, mode_t mode, const char *bytes, size_t length, struct error *e)
+{
+	return write_file(path, mode, bytes, length, true, e);
 }
 
 /* One that another writer is at work on is his. */

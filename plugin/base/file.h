@@ -23,6 +23,9 @@ int file_read_fd(int fd, const char *what, size_t max, char **ret, size_t *ret_l
  */
 int file_write(const char *path, mode_t mode, const char *bytes, size_t length, struct error *e);
 
+/** The same for what has to outlive a power cut, with exactly that mode whatever the umask is. */
+int file_write_synced(const char *path, mode_t mode, const char *bytes, size_t length, struct error *e);
+
 /** Removes the file and the leftover of a killed file_write. Absent is success. */
 int file_remove(const char *path, struct error *e);
 

@@ -1,5 +1,6 @@
 #include "plugin/base/http.h"
 
+#include "plugin/base/fault.h"
 #include "plugin/base/http_call.h"
 #include "plugin/base/log.h"
 
@@ -21,7 +22,7 @@ int http_open(struct http **ret, struct error *e)
 {
 	http_tls_begin();
 	/* Counted by libcurl. */
-	if (curl_global_init(CURL_GLOBAL_DEFAULT) != CURLE_OK)
+	if (fault_point("http") < 0 || curl_global_init(CURL_GLOBAL_DEFAULT) != CURLE_OK)
 		return error_set(e, -EIO, ERROR_INTERNAL, "libcurl does not start");
 
 	struct http *http = allocate(1, sizeof(*http));

@@ -53,7 +53,7 @@ two_have_one()
 	assert_equal "$(machine_exec node-1 "$LAMINA" ip ls --json | jq -r '[.[] | select(.kind == "fixed") | "\(.address) \(.pod)"] | sort | join(" ")')" \
 		"10.188.0.218 database-1-0 10.188.0.219 database-2-0"
 	for node in "${KUBERNETES_NODES[@]}"; do
-		cluster_install_node "$node"
+		cluster_install_node "$node" --imported
 		node_lamina "$node" ip import
 		assert_equal "$(lives "${names[@]}")" "$before"
 		# More of them start, on nodes of either kind.

@@ -87,7 +87,7 @@ cluster_install()
 cluster_install_node()
 {
 	machine_write "$1" /etc/kubernetes/ssl/kube.kubeconfig 600 <"$ROOM/node.kubeconfig" &&
-		machine_exec "$1" "$CLUSTER_DEPLOY/install.sh" --binary "$LAMINA"
+		machine_exec "$1" "$CLUSTER_DEPLOY/install.sh" --binary "$LAMINA" "${@:2}"
 }
 
 pods()

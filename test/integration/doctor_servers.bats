@@ -21,13 +21,13 @@ teardown()
 	mend_all
 }
 
-@test "one member of etcd that is away is bad, though pods start" {
+@test "members of etcd that are away: one is a note, since pods start, and most of them bad" {
 	etcd_stop 2
 	SECONDS=0
 	doctor
 	etcd_cont 2
-	assert_equal "$status" 1
-	says bad etcd '192.168.122.12:2379.*pods start nevertheless'
+	nothing_bad
+	says note etcd '192.168.122.12:2379.*pods start nevertheless'
 	says ok etcd-access ''
 	((SECONDS <= 6))
 	etcd_kill 2

@@ -282,6 +282,7 @@ calls()
 
 @test "the timer is installed where systemd runs, for the binary's folder, and goes again" {
 	fake_systemd
+	in_node 'mkdir -p /opt/other/bin && cp "$1"/* /opt/other/bin/' "$BIN"
 	note_listing
 	installed --bin-dir /opt/other/bin
 	assert_equal "$(calls | grep -v is-enabled)" $'daemon-reload\nenable --now lamina-gc.timer'
@@ -352,4 +353,99 @@ calls()
 	running_pod
 	refused --node-name other
 	said 'recorded under the name node-1'
+	# The site's own name is the one that counts.
+	seed_conf '.nodeName = "site-1"' | node_conf - 10-multus.conf
+	refused --node-name node-1
+	said 'recorded under the name site-1'
+	installed --check
+	said 'node name: site-1 \(/etc/cni/net.d/10-multus.conf has it'
+}
+
+@test "a lamina that was put here by hand has recorded pods under the name that it found, and keeps it" {
+	node_exec hostname Node-A
+	in_node 'cp "$1/lamina" "$2/lamina" && ln -s lamina "$2/multus-cni"' "$RELEASE" "$BIN"
+	running_pod
+	refused --node-name node-a
+	said 'recorded under the name Node-A:'
+	installed --check
+	said 'node name: Node-A \(pods are recorded under it'
+	# What the API server has called it.
+	in_node 'printf worker-7 >/var/lib/cni/multus/node'
+	refused --node-name node-a
+	said 'recorded under the name worker-7:'
+	installed
+	assert_equal "$(node_exec jq -r .nodeName /etc/lamina/defaults.json)" worker-7
+	installed --node-name other --force
+	cni DEL
+	assert_ok
+	installed --node-name node-a
+	assert_equal "$(node_exec jq -r .nodeName /etc/lamina/defaults.json)" node-a
+}
+
+@test "the site's file is the first of ours in the order of all names together, as the runtime and lamina see it" {
+	local name
+	in_node 'cp /etc/cni/net.d/10-multus.conf /run/new.conf && cd /etc/cni/net.d && mv 10-multus.conf z.conf && cp z.conf a.conflist &&
+		cp z.conf B.json && cp z.conf .C.json && cp z.conf 0.txt'
+	for name in .C.json B.json a.conflist z.conf; do
+		installed --check --conf /run/new.conf
+		said "note  configuration: /etc/cni/net.d/$name is there and stays"
+		node_exec rm "/etc/cni/net.d/$name"
+	done
+}
+
+@test "where kube-ipam has given out a cluster's addresses, nothing is installed before they are imported" {
+	old_stack
+	installed --check
+	seed_conf '.delegates[1].ipam.etcdConfig = {etcdURL: "http://127.0.0.1:1"}' | node_conf - 10-multus.conf
+	refused
+	said "bad   moving: .* \`$RELEASE/lamina ip import --from-api --kubeconfig OPERATOR-KUBECONFIG\`.*--imported"
+	refused --check
+	said 'bad   moving'
+	refused --keep kube-ipam
+	said 'bad   moving'
+	# There is no etcd here: that alone is bad then.
+	refused --imported
+	said 'bad   etcd'
+	[[ $output != *moving* ]]
+	installed --force
+	said 'bad   moving'
+	installer
+	[[ $output != *moving* ]]
+	installed --uninstall
+	# A copy of lamina is none, nor is one that stays since an installation before.
+	in_node 'rm "$2/kube-ipam" && cp "$1/lamina" "$2/kube-ipam"' "$RELEASE" "$BIN"
+	refused
+	[[ $output != *moving* ]]
+	in_node 'rm -f "$1/multus" "$1/multus-cni" "$1/kube-ipam"' "$BIN"
+	old_stack
+	installed --keep kube-ipam --force
+	installer --keep kube-ipam
+	[[ $output != *moving* ]]
+}
+
+@test "the node is checked with the defaults that it is to get, not with those that it has" {
+	refused --set cniDir=/proc/sys/lamina
+	said 'bad   folders: cniDir: /proc/sys cannot be written'
+	said 'ok    defaults: /etc/lamina/defaults.json: .*"cniDir":"/proc/sys/lamina"'
+	said 'ok    node: node-1 \(nodeName in /etc/lamina/defaults.json'
+	# Delegates are looked for where they will be.
+	in_node 'mkdir /run/exec && mv "$1"/* /run/exec/' "$BIN"
+	refused --bin-dir /opt/other/bin
+	said 'bad   delegates: .* needs flannel, which is not in /opt/other/bin'
+	in_node 'mkdir -p /opt/other/bin && mv /run/exec/* /opt/other/bin/'
+	refused
+	said 'bad   delegates: .* needs flannel, which is not in /opt/cni/bin'
+	installed --bin-dir /opt/other/bin
+	[[ $output != *'bad   '* ]]
+	# What is bad now may be what is corrected.
+	in_node 'echo "{\"binDir\": \"/nowhere\"}" >/etc/lamina/defaults.json'
+	refused --set timeout=30 --set binDir=/elsewhere
+	said 'bad   delegates'
+	installed
+	# The site's own name counts, whatever is said.
+	seed_conf '.nodeName = "site-1"' | node_conf - 10-multus.conf
+	refused --node-name node-2
+	said 'bad   node: '
+	installed
+	assert_equal "$(node_exec jq -r .nodeName /etc/lamina/defaults.json)" site-1
 }

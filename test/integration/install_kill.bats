@@ -36,16 +36,22 @@ deadly_programs()
 		done'
 }
 
-# killed_at N ARG ...: false when the script ended before its N-th program.
+# killed_at N ARG ...: false when the script ended before its N-th program. Sets rc, its exit status: assert_ended asks for that behind
+# the loop, since nothing that fails in a loop's condition fails the test.
 killed_at()
 {
-	local rc=0
+	rc=0
 	in_node 'echo "$1" >/run/fake/at && echo 0 >/run/fake/n' "$1"
 	host PATH="/run/fake/deadly:$SYSTEM_PATH" sh -c 'echo $$ >/run/fake/pid; exec "$@"' sh "$RELEASE/install.sh" "${@:2}" \
 		>"$BATS_TEST_TMPDIR/killed" 2>&1 || rc=$?
-	((rc == 137)) && return
+	((rc == 137))
+}
+
+# assert_ended AT ROUNDS: after so many rounds it was not killed any more, and has done all that it had to.
+assert_ended()
+{
 	((rc == 0)) || fail "killed at $1 it says $rc: $(<"$BATS_TEST_TMPDIR/killed")"
-	return 1
+	(($1 > $2)) || fail "it was killed at $(($1 - 1)) places at most: more than $2 were expected"
 }
 
 # bats test_tags=fault
@@ -61,8 +67,8 @@ killed_at()
 		installed --uninstall
 		assert_listing
 	done
+	assert_ended $at 25
 	assert_installed
-	((at > 25))
 }
 
 # bats test_tags=fault
@@ -76,6 +82,8 @@ killed_at()
 		installed --uninstall
 		assert_listing
 	done
+	assert_ended $at 25
+	assert_installed
 }
 
 # bats test_tags=fault
@@ -91,8 +99,8 @@ killed_at()
 		assert_listing
 		installed
 	done
+	assert_ended $at 15
 	assert_listing
-	((at > 15))
 }
 
 # bats test_tags=fault
@@ -114,6 +122,7 @@ killed_at()
 		host "$RELEASE.old/install.sh" >/dev/null
 		assert_equal "$(in_node 'ls -d "$1"/script.* | wc -l' "$KEPT")" 1
 	done
+	assert_ended $at 15
 	assert_equal "$changed" 1
 	host "$KEPT/install.sh" --uninstall
 	assert_equal "$(call multus)" 'old multus'
@@ -140,16 +149,15 @@ killed_at()
 
 @test "two at a time wait for each other, with flock and without" {
 	local lock pids=()
-	for lock in flock folder; do
-		in_node 'rm -rf /run/fake && mkdir /run/fake && ln -s /bin/busybox /run/fake/busybox'
-		if [[ $lock == folder ]]; then
-			in_node 'for name in $(busybox --list); do ln -sf /bin/busybox /run/fake/$name; done; rm -f /run/fake/flock'
-			# A killed one has left its lock.
-			in_node 'mkdir /run/lamina-install.lock && (true & echo $! >/run/lamina-install.lock/pid; wait)'
+	for lock in flock link; do
+		if [[ $lock == link ]]; then
+			without_flock
+			# A killed one has left its lock, and two that have died of removing it theirs. The first one's number is another's now.
+			in_node 'ln -s 1-1 "$1" && ln -s 99999998-1 "$1.1-1" && ln -s 99999999-1 "$1.1-1.99999998-1"' /run/lamina-install.lock
 		fi
 		pids=()
 		for n in 1 2 3 4; do
-			if [[ $lock == folder ]]; then
+			if [[ $lock == link ]]; then
 				host PATH=/run/fake busybox sh "$RELEASE/install.sh" >"$BATS_TEST_TMPDIR/out.$n" 2>&1 3>&- &
 			else
 				host "$RELEASE/install.sh" >"$BATS_TEST_TMPDIR/out.$n" 2>&1 3>&- &
@@ -163,6 +171,51 @@ killed_at()
 		assert_installed
 		installed --uninstall
 	done
+}
+
+# Busybox alone in /run/fake, which has no flock then.
+without_flock()
+{
+	in_node 'mkdir -p /run/fake && ln -s /bin/busybox /run/fake/busybox
+		for name in $(busybox --list); do ln -sf /bin/busybox /run/fake/$name; done; rm -f /run/fake/flock'
+}
+
+# slow NAME PROGRAM PATTERN: in folder NAME, for a shell that has no ln or cp of its own, that program waits before a call whose arguments match, until /run/exec/go.NAME is there.
+slow()
+{
+	in_node 'mkdir -p "/run/fake/$1" /run/exec && printf "%s\n" "#!/bin/busybox sh" \
+		"case \$* in $3) touch /run/exec/at.$1; for n in \$(seq 150); do [ -e /run/exec/go.$1 ] || sleep 0.1; done ;; esac" \
+		"exec /bin/busybox $2 \"\$@\"" >"/run/fake/$1/$2" && chmod 0755 "/run/fake/$1/$2"' "$@"
+}
+
+# reached NAME: the program of that folder waits.
+reached()
+{
+	in_node 'for n in $(seq 100); do [ ! -e "/run/exec/at.$1" ] || exit 0; sleep 0.1; done; exit 1' "$1"
+}
+
+@test "without flock, one that takes the lock of a dead one for its own does not take it from who has done so meanwhile" {
+	local first second
+	without_flock
+	in_node 'ln -s 99999999-1 /run/lamina-install.lock'
+	# The second one has seen that its holder is dead, and is slow; the first one gets it, and is at work.
+	for name in ln mv; do
+		slow second $name '*/run/lamina-install.lock.*'
+	done
+	slow first cp '*'
+	host PATH=/run/fake/second:/run/fake /bin/sh "$RELEASE/install.sh" >"$BATS_TEST_TMPDIR/second" 2>&1 3>&- &
+	second=$!
+	reached second
+	host PATH=/run/fake/first:/run/fake /bin/sh "$RELEASE/install.sh" >"$BATS_TEST_TMPDIR/first" 2>&1 3>&- &
+	first=$!
+	reached first
+	in_node 'touch /run/exec/go.second'
+	sleep 1.5
+	assert_equal "$(<"$BATS_TEST_TMPDIR/second")" 'another install.sh runs: waiting for it'
+	in_node 'touch /run/exec/go.first'
+	wait "$first"
+	wait "$second"
+	assert_installed
 }
 
 @test "one that waits and is interrupted leaves alone what the other one makes" {

@@ -136,3 +136,25 @@ teardown()
 	refused --uninstall
 	said 'kube-ipam cannot free: run /opt/cni/bin/lamina ip export'
 }
+
+@test "a configuration that is left without its plugin is said, whichever type it has" {
+	installed
+	installed --uninstall
+	said '10-multus.conf wants the plugin multus-cni, which is not there: no pod starts'
+	[[ $output != *'the plugin lamina'* ]]
+	in_node 'cp /etc/cni/net.d/10-multus.conf /run/multus.conf'
+	jq '.type = "lamina"' <(seed_conf) | node_conf - 10-multus.conf
+	node_conf - 20-macvlan.conf <<<'{"name": "kube-ipam", "type": "macvlan", "ipam": {"type": "kube-ipam"}}'
+	installed
+	installed --uninstall
+	said 'lamina is gone'
+	said '10-multus.conf wants the plugin lamina, which is not there: no pod starts'
+	said '20-macvlan.conf wants the plugin kube-ipam'
+	[[ $output != *'the plugin multus'* ]]
+	# Where the old ones come back, nothing lacks.
+	node_exec mv /run/multus.conf /etc/cni/net.d/10-multus.conf
+	old_stack
+	installed
+	installed --uninstall
+	[[ $output != *'wants the plugin'* ]]
+}

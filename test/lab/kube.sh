@@ -12,7 +12,8 @@
 #   kube_api METHOD PATH [FILE|-]
 #                              one request as administrator, prints the answer; fails on every status but 2xx.
 #   kube_kubeconfig USER       prints a kubeconfig of a user, with his token: admin (may do everything), lamina and operator (may do
-#                              what deploy/rbac.yaml's roles of a node and of an operator say), nobody (may do nothing).
+#                              what deploy/rbac.yaml's roles of a node and of an operator say), kubelet (node-1's own), nobody (may
+#                              do nothing).
 #   kube_put_pod NS NAME [FILTER]
 #                              makes a running pod and prints its UID. The jq filter changes what is sent:
 #                              kube_put_pod default web-1 '.metadata.annotations["kube-ipam.ip"] = "10.188.0.218" | .spec.nodeName = "node-2"'
@@ -229,6 +230,7 @@ kube_write_users()
 		lamina-token,lamina,uid-lamina
 		operator-token,operator,uid-operator
 		nobody-token,nobody,uid-nobody
+		kubelet-token,system:node:node-1,uid-kubelet,system:nodes
 	END
 	openssl ecparam -name prime256v1 -genkey -noout -out "$KUBE_DIR/accounts.pem"
 }

@@ -45,6 +45,23 @@ static void wraps_errors_from_inside_out(void **state)
 	assert_null(e.message);
 }
 
+static void lists_items_with_commas(void **state)
+{
+	cleanup_free char *list = NULL, *begun = copy_text("");
+
+	(void)state;
+	append_item(&list, "a");
+	assert_string_equal(list, "a");
+	append_item(&list, "b c");
+	append_item(&list, "");
+	assert_string_equal(list, "a, b c, ");
+
+	/* An empty text is a list without items. */
+	append_item(&begun, "a");
+	append_item(&begun, "b");
+	assert_string_equal(begun, "a, b");
+}
+
 static void keeps_the_first_error(void **state)
 {
 	cleanup_error struct error first = {0}, second = {0}, none = {0};
@@ -114,6 +131,12 @@ static void writes_and_reads_whole_files(void **state)
 	assert_int_equal(stat(path, &st), 0);
 	assert_int_equal(st.st_mode & 07777, 0600);
 
+	const mode_t mask = umask(0077);
+
+	assert_int_equal(file_write_synced(path, 0644, "synced", 6, &e), 0);
+	umask(mask);
+	assert_int_equal(stat(path, &st), 0);
+	assert_int_equal(st.st_mode & 07777, 0644);
 	assert_int_equal(file_write(path, 0600, "", 0, &e), 0);
 	assert_int_equal(file_read(path, 0, &text, NULL, &e), 0);
 	assert_string_equal(text, "");
@@ -380,6 +403,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(wraps_errors_from_inside_out),
 		cmocka_unit_test(keeps_the_first_error),
+		cmocka_unit_test(lists_items_with_commas),
 		WITH_FOLDER(writes_and_reads_whole_files),
 		WITH_FOLDER(bounds_what_it_reads),
 		WITH_FOLDER(reads_a_pipe_to_its_end),
