@@ -68,7 +68,8 @@ two_pods()
 	assert_equal "$status/$stderr" 0/
 	for word in 'lamina plan FILE' 'lamina ip ls' 'lamina ip show ADDR' 'lamina ip release ADDR' 'lamina ip reserve ADDR' 'lamina ip gc' 'lamina ip import' 'lamina ip export' \
 		--force --json --annotation --conf --network --for --note --dry-run --from-api --kubeconfig --version \
-		'Exit status: 0 done, 1 failed, 2 wrong call, 3 no such address' '4 refused' LAMINA_TRACE; do
+		'lamina doctor' 'lamina defaults' --node-name --defaults --write \
+		'Exit status: 0 done, 1 failed (doctor: something is bad), 2 wrong call, 3 no such address' '4 refused' LAMINA_TRACE; do
 		[[ $output == *"$word"* ]] || fail "not in the help: $word"
 	done
 	person --version

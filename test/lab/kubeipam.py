@@ -186,8 +186,12 @@ def annotated(path):
     request = urllib.request.Request(
         f"{cluster['server']}/api/v1/namespaces/{args['K8S_POD_NAMESPACE']}/pods/{args['K8S_POD_NAME']}",
         headers={"Authorization": f"Bearer {kubeconfig['users'][0]['user']['token']}"})
-    with urllib.request.urlopen(request, context=context, timeout=10) as answer:
-        annotations = json.load(answer)["metadata"].get("annotations", {})
+    # Whatever goes wrong, it takes the pod for one without a fixed address.
+    try:
+        with urllib.request.urlopen(request, context=context, timeout=10) as answer:
+            annotations = json.load(answer)["metadata"].get("annotations", {})
+    except OSError:
+        return None
     if "kube-ipam.ip" not in annotations:
         return None
     return str(ipaddress.ip_interface(f"{annotations['kube-ipam.ip']}/{annotations['kube-ipam.netmask']}"))
