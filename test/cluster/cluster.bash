@@ -20,7 +20,7 @@
 #   describe POD               what a person sees: kubectl describe pod.
 #   await_says POD REGEX       until that shows it.        why POD   only the last reason for which its sandbox failed.
 #   place POD NODE             a pod of a StatefulSet starts again there.
-#   sandbox_of POD             its node and its sandbox's container. kill_sandbox NODE ID  ends that.
+#   sandbox_of POD             its node and the container of its sandbox, which runs. kill_sandbox NODE ID  ends that.
 #   node_conf_write NODE       standard input becomes the node's CNI configuration.
 #   plugin_requests            how many requests the nodes' plugins have sent to the API server so far.
 #   who_answers ADDRESS        the MAC addresses that answer for it on the layer's wire.
@@ -292,10 +292,12 @@ await_says()
 # sandbox_of POD: its node and its sandbox's container: "NODE ID".
 sandbox_of()
 {
-	local node
-	node=$(pod_get "$1" '{.spec.nodeName}')
+	local node running
+	node=$(pod_get "$1" '{.spec.nodeName}') && running=$(node_ctr "$node" tasks list) || return
+	# Sandboxes of earlier pods of that name may be there still.
 	echo "$node $(node_ctr "$node" containers list --quiet \
-		"labels.\"io.kubernetes.pod.name\"==$1,labels.\"io.cri-containerd.kind\"==sandbox" | tail -n 1)"
+		"labels.\"io.kubernetes.pod.name\"==$1,labels.\"io.cri-containerd.kind\"==sandbox" |
+		grep -xF "$(awk '$3 == "RUNNING" { print $1 }' <<<"$running")")"
 }
 
 # kill_sandbox NODE ID: its first process dies; the kubelet makes a new sandbox of the same pod.
