@@ -27,11 +27,19 @@ teardown()
 	kubernetes_await "the store of addresses" 30 etcdctl endpoint health
 }
 
+# Where there are several of them, controller manager and scheduler end when they cannot renew their leadership. One that lives on takes all
+# nodes for lost, in the first second, since it has not heard of them.
+stop_apiserver()
+{
+	machine_stop control controller-manager
+	machine_stop control scheduler
+	machine_stop control apiserver KILL
+}
+
 start_apiserver()
 {
 	machine_restart control apiserver
 	kubernetes_await "the API server" 60 kubernetes_ready
-	# Where there are several, they end when they cannot renew their leadership, and are started again.
 	machine_restart control controller-manager
 	machine_restart control scheduler
 }
@@ -68,7 +76,7 @@ is_replaced()
 	node_one=${one% *} node_two=${two% *}
 	before_one=$(restarts database-1-0) before_two=$(restarts database-2-0)
 	failed_one=$(failed_sandboxes_of "$node_one") failed_two=$(failed_sandboxes_of "$node_two")
-	machine_stop control apiserver KILL
+	stop_apiserver
 	end=$((SECONDS + 60))
 	# shellcheck disable=SC2086 # node and container
 	kill_sandbox $one && kill_sandbox $two
