@@ -31,8 +31,8 @@ teardown()
 # nodes for lost, in the first second, since it has not heard of them.
 stop_apiserver()
 {
-	machine_stop control controller-manager
-	machine_stop control scheduler
+	machine_stop control controller-manager KILL
+	machine_stop control scheduler KILL
 	machine_stop control apiserver KILL
 }
 
