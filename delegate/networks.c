@@ -131,7 +131,7 @@ struct fields {
 static bool is_hardware_address(const char *text)
 {
 	const size_t length = strlen(text), group = length > 4 && text[4] == '.' ? 4 : 2;
-	const char separator = length > group ? text[group] : '\0';
+	const char separator = text[length > group ? group : length];
 	const size_t bytes = (length + 1) / (group + 1) * group / 2;
 
 	if ((group == 2 && separator != ':' && separator != '-') || (length + 1) % (group + 1) != 0 ||

@@ -126,7 +126,7 @@ are_gone()
 
 await_gone()
 {
-	until_true 60 are_gone "$1"
+	until_true 120 are_gone "$1"
 }
 
 seed_up()

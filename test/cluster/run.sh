@@ -99,6 +99,7 @@ points()
 run_points()
 {
 	local log=$CLUSTER_CACHE/cluster.tap rc=0 start=$SECONDS shown
+	: >"$log"
 	timeout -k 20 "$CLUSTER_SECONDS" bats --formatter tap --timing ${ONLY:+--filter "$ONLY"} test/cluster/*.bats >"$log" 2>&1 &
 	BATS_PID=$!
 	# What a person sees meanwhile; what failed is shown whole. It ends with bats; a signal is heard at once.
