@@ -100,12 +100,15 @@ run_points()
 {
 	local log=$CLUSTER_CACHE/cluster.tap rc=0 start=$SECONDS shown
 	: >"$log"
-	timeout -k 20 "$CLUSTER_SECONDS" bats --formatter tap --timing ${ONLY:+--filter "$ONLY"} test/cluster/*.bats >"$log" 2>&1 &
+	# What bats leaves when it is killed goes with the room.
+	mkdir -p "$CLUSTER_ROOM/tmp"
+	TMPDIR=$CLUSTER_ROOM/tmp timeout -k 20 "$CLUSTER_SECONDS" bats --formatter tap --timing ${ONLY:+--filter "$ONLY"} test/cluster/*.bats >"$log" 2>&1 &
 	BATS_PID=$!
 	# What a person sees meanwhile; what failed is shown whole. It ends with bats; a signal is heard at once.
 	tail --pid="$BATS_PID" -n +1 -f "$log" | grep --line-buffered -E '^(ok|not ok|#)' &
 	shown=$!
 	wait "$BATS_PID" || rc=$?
+	BATS_PID=
 	wait "$shown" || true
 	PASSED=$(grep -cE '^ok ' "$log" || true)
 	SKIPPED=$(grep -cE '^ok .*# skip' "$log" || true)
@@ -119,7 +122,11 @@ cleanup()
 {
 	# A second Ctrl-C must not end what the first one has begun.
 	trap '' INT TERM HUP
-	[[ -z ${BATS_PID:-} ]] || { kill "$BATS_PID" 2>/dev/null || true; wait "$BATS_PID" || true; }
+	# With all that it has started, which is a process group: a test that is asked to end goes on with its loops.
+	if [[ -n ${BATS_PID:-} ]]; then
+		kill -KILL -- "-$BATS_PID" 2>/dev/null || true
+		wait "$BATS_PID" 2>/dev/null || true
+	fi
 	[[ -n $KEEP && -n ${KEPT:-} ]] || room_down
 }
 
