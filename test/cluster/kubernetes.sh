@@ -69,27 +69,7 @@ kubectl()
 
 kubernetes_kubeconfig()
 {
-	local token
-	token=$(awk -F, -v user="$1" '$2 == user { print $1 }' "$ROOM/tokens")
-	cat <<-END
-		apiVersion: v1
-		kind: Config
-		current-context: lab
-		contexts:
-		- name: lab
-		  context:
-		    cluster: lab
-		    user: $1
-		clusters:
-		- name: lab
-		  cluster:
-		    server: $KUBERNETES_URL
-		    certificate-authority-data: $(base64 -w0 "$ROOM/certs/ca.pem")
-		users:
-		- name: $1
-		  user:
-		    token: $token
-	END
+	cert_kubeconfig "$KUBERNETES_URL" "$ROOM/certs/ca.pem" "$1" "$(awk -F, -v user="$1" '$2 == user { print $1 }' "$ROOM/tokens")"
 }
 
 etcdctl()

@@ -52,14 +52,8 @@ room_join()
 
 room_down()
 {
-	local pid start
 	[[ -n ${ROOM:-} && -d $ROOM ]] || return 0
-	if read -r pid start 2>/dev/null <"$ROOM/holder" && node_is_same "$pid" "$start"; then
-		kill -KILL "$pid" 2>/dev/null || true
-		while node_is_same "$pid" "$start"; do
-			sleep 0.01
-		done
-	fi
+	node_end_holder "$ROOM/holder"
 	unset ROOM_PID
 	# Where they are is not forgotten before they are gone.
 	[[ ! -e $ROOM/cgroups ]] || cgroup_remove '' || return

@@ -75,7 +75,7 @@ prepare()
 		room_down
 	fi
 	install_packages test
-	step "the programs of a cluster are there" test/lab/parts.sh apiserver kubernetes flanneld containerd etcd-3.4 etcd-3.5 flannel multus plugins
+	step "the programs of a cluster are there" test/lab/parts.sh apiserver kubernetes flanneld containerd etcd-3.4 etcd-3.5 flannel multus
 	if [[ -z ${LAMINA:-} ]]; then
 		step "lamina's release is built" deploy/release.sh
 		export LAMINA=$CLUSTER_CACHE/release/lamina

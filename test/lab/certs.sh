@@ -16,6 +16,8 @@
 #   certs_odd FOLDER           beside these, what tests need: server-only (no client usage); server-expired; client-no-cn;
 #                              client-rsa; client-expired; client-encrypted (password `secret`); other-ca, and signed by that one
 #                              server-other and client-other.
+#   cert_kubeconfig URL CA USER TOKEN
+#                              prints a kubeconfig: an API server, the file of the authority that it is verified by, and a user's token.
 #   CERT_SANS                  the addresses and names that certs_cluster puts into server certificates.
 
 CERT_SANS=IP:192.168.122.10,IP:192.168.122.11,IP:192.168.122.12,IP:192.168.122.13,IP:192.168.122.14,IP:127.0.0.1,IP:10.254.0.1
@@ -99,6 +101,29 @@ certs_odd()
 		cert_odd "$folder" client-expired cn=kubernetes usage=clientAuth expired=1 &&
 		cert_odd "$folder" client-encrypted cn=kubernetes usage=clientAuth password=secret &&
 		cert_odd "$folder" client-other ca=other-ca cn=kubernetes usage=clientAuth
+}
+
+cert_kubeconfig()
+{
+	cat <<-END
+		apiVersion: v1
+		kind: Config
+		current-context: lab
+		contexts:
+		- name: lab
+		  context:
+		    cluster: lab
+		    user: $3
+		clusters:
+		- name: lab
+		  cluster:
+		    server: $1
+		    certificate-authority-data: $(base64 -w0 "$2")
+		users:
+		- name: $3
+		  user:
+		    token: $4
+	END
 }
 
 cert_odd()

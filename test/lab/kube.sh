@@ -96,25 +96,7 @@ kube_api()
 
 kube_kubeconfig()
 {
-	cat <<-END
-		apiVersion: v1
-		kind: Config
-		current-context: lab
-		contexts:
-		- name: lab
-		  context:
-		    cluster: lab
-		    user: $1
-		clusters:
-		- name: lab
-		  cluster:
-		    server: $KUBE_URL
-		    certificate-authority-data: $(base64 -w0 "$KUBE_DIR/certs/ca.pem")
-		users:
-		- name: $1
-		  user:
-		    token: $1-token
-	END
+	cert_kubeconfig "$KUBE_URL" "$KUBE_DIR/certs/ca.pem" "$1" "$1-token"
 }
 
 kube_put_pod()

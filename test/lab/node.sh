@@ -75,15 +75,8 @@ node_start()
 
 node_down()
 {
-	local pid start
 	[[ -n ${NODE_DIR:-} && -d $NODE_DIR ]] || return 0
-	if read -r pid start 2>/dev/null <"$NODE_DIR/holder" && node_is_same "$pid" "$start"; then
-		# The first process of a process namespace takes all others with it, stopped ones too.
-		kill -KILL "$pid" 2>/dev/null || true
-		while node_is_same "$pid" "$start"; do
-			sleep 0.01
-		done
-	fi
+	node_end_holder "$NODE_DIR/holder"
 	rm -rf -- "$NODE_DIR"
 	unset NODE_DIR NODE_PID
 }
@@ -206,6 +199,18 @@ pod_exec()
 node_exec_net()
 {
 	nsenter --target "$NODE_PID" --net="/proc/$NODE_PID/root$NODE_DIR/inside/$1" --mount --pid --uts -- "${@:2}"
+}
+
+# node_end_holder FILE: ends the process that is noted there, if it is still that one. The first process of a process namespace takes
+# all others with it, stopped ones too.
+node_end_holder()
+{
+	local pid start
+	read -r pid start 2>/dev/null <"$1" && node_is_same "$pid" "$start" || return 0
+	kill -KILL "$pid" 2>/dev/null || true
+	while node_is_same "$pid" "$start"; do
+		sleep 0.01
+	done
 }
 
 # A process is the one that was noted only when its start time is, too: ids are used again.
