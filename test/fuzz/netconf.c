@@ -80,6 +80,20 @@ static void assume_plan(const struct request *request, const char *defaults)
 	check_plan(&plan);
 }
 
+/* As a DEL that finds no record, and `lamina defaults --write`. */
+static void read_parts(const struct request *request, const char *defaults)
+{
+	cleanup_etcd_config struct etcd_config *etcd = NULL;
+	cleanup_json cJSON *json = NULL;
+	cleanup_error struct error e = {0}, refused = {0};
+
+	if (addressing_read_etcd(request->conf, "", &etcd, &e) < 0)
+		check_error(&e);
+	error_clear(&e);
+	if (config_read_defaults(defaults, &json, &e) == 0 && config_check_defaults(json, &refused) < 0)
+		check_error(&refused);
+}
+
 static void be_ipam(const struct request *request, const char *defaults)
 {
 	cleanup_config struct config config = {0};
@@ -160,5 +174,6 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t length)
 	make_plan(&request, path);
 	assume_plan(&request, path);
 	be_ipam(&request, path);
+	read_parts(&request, path);
 	return 0;
 }
