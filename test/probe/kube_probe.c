@@ -1,8 +1,9 @@
 /*
- * kube_probe KUBECONFIG MILLISECONDS pod NAMESPACE NAME | node NAME | pods [NODE]: one question to an API server, for
- * tests. Prints the answer as one JSON object (pods: one a line), or {"code":..,"msg":..} and ends with 1.
+ * kube_probe KUBECONFIG MILLISECONDS pod NAMESPACE NAME | nad NAMESPACE NAME | node NAME | pods [NODE]: one question to
+ * an API server, for tests. Prints the answer as one JSON object (pods: one a line), or {"code":..,"msg":..} and ends
+ * with 1.
  */
-#include "delegate/kube.h"
+#include "delegate/nad.h"
 #include "plugin/base/log.h"
 
 #include <errno.h>
@@ -59,6 +60,25 @@ static int ask_pod(struct kube *kube, const char *ns, const char *name, struct e
 	return r;
 }
 
+static int ask_nad(struct kube *kube, const char *ns, const char *name, struct error *e)
+{
+	cleanup_nad_call struct nad_call *call = NULL;
+	cleanup_nad struct nad nad = {0};
+
+	if (nad_start(kube, ns, name, &call, e) < 0 || nad_await(call, &nad, e) < 0)
+		return e->err;
+
+	cJSON *object = cJSON_CreateObject();
+
+	cJSON_AddBoolToObject(object, "found", nad.found);
+	add_text(object, "namespace", nad.ns);
+	add_text(object, "name", nad.name);
+	add_text(object, "config", nad.config);
+	add_text(object, "resource", nad.resource);
+	print(object);
+	return 0;
+}
+
 static int ask_node(struct kube *kube, const char *name, struct error *e)
 {
 	struct kube_node node;
@@ -92,11 +112,13 @@ static int ask(struct kube *kube, int count, char *const *words, struct error *e
 {
 	if (count == 3 && strcmp(words[0], "pod") == 0)
 		return ask_pod(kube, words[1], words[2], e);
+	if (count == 3 && strcmp(words[0], "nad") == 0)
+		return ask_nad(kube, words[1], words[2], e);
 	if (count == 2 && strcmp(words[0], "node") == 0)
 		return ask_node(kube, words[1], e);
 	if (count >= 1 && strcmp(words[0], "pods") == 0)
 		return ask_pods(kube, count > 1 ? words[1] : NULL, e);
-	return error_set(e, -EINVAL, ERROR_ENVIRONMENT, "kube_probe KUBECONFIG MILLISECONDS pod|node|pods ...");
+	return error_set(e, -EINVAL, ERROR_ENVIRONMENT, "kube_probe KUBECONFIG MILLISECONDS pod|nad|node|pods ...");
 }
 
 int main(int argc, char **argv)
