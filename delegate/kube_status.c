@@ -41,7 +41,7 @@ static int send_change(struct kube_status *status, const struct kube_change *cha
 	return kube_send_start(status->kube, &query, change, &status->get, e);
 }
 
-/* With the UID the API server refuses to change another pod of that name (409). */
+/* With the UID the API server refuses to change another pod of that name (422: it is immutable). */
 static int send_patch(struct kube_status *status, struct error *e)
 {
 	cleanup_json cJSON *patch = must(cJSON_CreateObject());
@@ -210,7 +210,7 @@ static void pause_before(int try, int64_t deadline)
 
 int kube_status_await(struct kube_status *status, struct error *e)
 {
-	bool put = false;
+	bool put = false, looked = false;
 
 	for (int try = 1;; try++) {
 		int http = 0, r = await_write(status, &http, e);
@@ -219,6 +219,8 @@ int kube_status_await(struct kube_status *status, struct error *e)
 			return 0;
 		if (http == 403 && !put)
 			put = true;
+		else if (http == 422 && !looked)
+			looked = true; /* another pod, or the kubelet's UID; else it is the annotation itself */
 		else if (r == -EBUSY && try < MAX_TRIES)
 			pause_before(try, status->kube->deadline);
 		else

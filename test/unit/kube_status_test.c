@@ -12,6 +12,7 @@
 #define WRITTEN META(",\"annotations\":{\"k/s\":\"v<\\\"1\"}")
 #define TAKEN "{\"json\":{\"kind\":\"Pod\",\"apiVersion\":\"v1\"," WRITTEN "}}"
 #define FORBIDDEN STATUS("403", "Forbidden", "User x cannot patch resource pods/status")
+#define IMMUTABLE STATUS("422", "Invalid", "metadata.uid: field is immutable")
 #define CONFLICT STATUS("409", "Conflict", "the object has been modified")
 
 /* What is read before it is put back: fields that nobody here knows, an escaped NUL that is none, a large integer. */
@@ -116,6 +117,9 @@ static void a_pod_that_is_gone_needs_no_status(void **state)
 
 static void another_pod_of_that_name_is_left_alone(void **state)
 {
+	play_status(*state, IMMUTABLE, READ("uid-2", ""), TAKEN);
+	assert_status_written(*state, "uid-1");
+	assert_methods(*state, "AG");
 	play_status(*state, CONFLICT, READ("uid-2", ""), TAKEN);
 	assert_status_written(*state, "uid-1");
 	assert_methods(*state, "AG");
@@ -130,7 +134,7 @@ static void another_pod_of_that_name_is_left_alone(void **state)
 
 static void a_static_pods_uid_may_be_its_kubelets(void **state)
 {
-	play_status(*state, CONFLICT "," TAKEN, READ("uid-9", ",\"kubernetes.io/config.mirror\":\"uid-1\""), "{}");
+	play_status(*state, IMMUTABLE "," TAKEN, READ("uid-9", ",\"kubernetes.io/config.mirror\":\"uid-1\""), "{}");
 	assert_status_written(*state, "uid-1");
 	assert_methods(*state, "AGA");
 	assert_asked(*state, 2, "body", "{\"metadata\":{\"uid\":\"uid-9\",\"annotations\":{\"k/s\":\"v<\\\"1\"}}}");
@@ -223,8 +227,9 @@ static void an_annotation_that_somebody_drops_is_missed(void **state)
 
 static void other_answers_are_errors(void **state)
 {
-	play_status(*state, STATUS("422", "Invalid", "not so"), "{}", "{}");
-	assert_status_fails(*state, ERROR_TRY_AGAIN, "HTTP 422: not so");
+	play_status(*state, STATUS("422", "Invalid", "too long"), READ("uid-1", ""), "{}");
+	assert_status_fails(*state, ERROR_TRY_AGAIN, "HTTP 422: too long");
+	assert_methods(*state, "AGA");
 	play_status(*state, "{\"status\":404,\"body\":\"404 page not found\"}", "{}", "{}");
 	assert_status_fails(*state, ERROR_TRY_AGAIN, "this is no API server");
 	assert_methods(*state, "A");
