@@ -52,8 +52,7 @@ static const char *get_annotation(const cJSON *annotations, const char *key)
 	return cJSON_IsString(value) && *value->valuestring ? value->valuestring : NULL;
 }
 
-/* The kubelet knows a static pod by the hash of its manifest; the API server gave its mirror another UID. */
-static const char *kubelet_uid(const char *uid, const cJSON *annotations)
+const char *kube_kubelet_uid(const char *uid, const cJSON *annotations)
 {
 	static const char mirror_key[] = "kubernetes.io/config.mirror";
 	const char *mirror = get_annotation(annotations, mirror_key);
@@ -84,7 +83,7 @@ struct pod_parts {
 };
 
 struct pod_metadata {
-	const char *name, *ns, *uid, *deleted;
+	const char *name, *ns, *uid, *version, *deleted;
 	const cJSON *annotations;
 };
 
@@ -100,6 +99,7 @@ int kube_pod_read(const cJSON *json, struct kube_pod *ret, struct error *e)
 		{"name", JSON_STRING, offsetof(struct pod_metadata, name), true},
 		{"namespace", JSON_STRING, offsetof(struct pod_metadata, ns), true},
 		{"uid", JSON_STRING, offsetof(struct pod_metadata, uid), true},
+		{"resourceVersion", JSON_STRING, offsetof(struct pod_metadata, version), false},
 		{"deletionTimestamp", JSON_STRING, offsetof(struct pod_metadata, deleted), false},
 		{"annotations", JSON_OBJECT, offsetof(struct pod_metadata, annotations), false},
 		{NULL},
@@ -122,7 +122,9 @@ int kube_pod_read(const cJSON *json, struct kube_pod *ret, struct error *e)
 		.found = true,
 		.ns = copy_text(meta.ns),
 		.name = copy_text(meta.name),
-		.uid = copy_text(kubelet_uid(meta.uid, meta.annotations)),
+		.uid = copy_text(kube_kubelet_uid(meta.uid, meta.annotations)),
+		.object_uid = copy_text(meta.uid),
+		.version = meta.version && *meta.version ? copy_text(meta.version) : NULL,
 		.node = node && *node ? copy_text(node) : NULL,
 		.phase = copy_text(phase),
 		.terminating = meta.deleted && *meta.deleted,
@@ -243,6 +245,8 @@ void kube_pod_clear(struct kube_pod *pod)
 	free(pod->ns);
 	free(pod->name);
 	free(pod->uid);
+	free(pod->object_uid);
+	free(pod->version);
 	free(pod->node);
 	free(pod->phase);
 	cJSON_Delete(pod->annotations);
