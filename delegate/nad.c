@@ -77,7 +77,7 @@ int nad_await(struct nad_call *call, struct nad *ret, struct error *e)
 		return 0;
 	if (nad_read(json, &nad, e) < 0)
 		return error_wrap(e, "%s", call->what);
-	if (strcmp(nad.ns, call->ns) != 0 || strcmp(nad.name, call->name) != 0)
+	if (!same_text(nad.ns, call->ns) || !same_text(nad.name, call->name))
 		return error_set(
 			e, -EPROTO, ERROR_TRY_AGAIN, "%s: the API server sent %s/%s", call->what, nad.ns, nad.name);
 	*ret = nad;
