@@ -212,6 +212,27 @@ int config_read(const cJSON *conf, bool as_ipam, struct config *ret, struct erro
 	return config_read_with(conf, as_ipam, CONFIG_DEFAULTS, ret, e);
 }
 
+/* An ADD refuses such a file; a DEL that went by it would look for its record where none was written. */
+static void drop_unusable(struct config *config)
+{
+	cleanup_error struct error ignored = {0};
+
+	if (check_folder("cniDir", config->cni_dir, &ignored) < 0)
+		config->cni_dir = built_in.cni_dir;
+	if (check_folder("binDir", config->bin_dir, &ignored) < 0)
+		config->bin_dir = built_in.bin_dir;
+	if (check_folder("dataDir", config->data_dir, &ignored) < 0)
+		config->data_dir = built_in.data_dir;
+	if (check_name("nodeName", config->node, &ignored) < 0)
+		config->node = NULL;
+	if (check_name("cluster", config->cluster, &ignored) < 0)
+		config->cluster = NULL;
+	if (check_name("domain", config->domain, &ignored) < 0)
+		config->domain = NULL;
+	if (check_number("timeout", config->timeout, 1, LONGEST_TIMEOUT, &ignored) < 0)
+		config->timeout = built_in.timeout;
+}
+
 void config_read_folders_with(const cJSON *conf, const char *defaults, struct config *ret)
 {
 	cleanup_error struct error ignored = {0};
@@ -222,6 +243,7 @@ void config_read_folders_with(const cJSON *conf, const char *defaults, struct co
 
 	*ret = built_in;
 	read_defaults(defaults, ret, &ignored);
+	drop_unusable(ret);
 	for (size_t i = 0; i < ARRAY_SIZE(folders); i++) {
 		const char *value = json_text(conf, folders[i].key);
 
