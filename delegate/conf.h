@@ -37,3 +37,7 @@ int conf_find(const char *folder, const char *name, cJSON **ret, struct error *e
  * the list says `loadOnlyInlinedPlugins`. *ret is the caller's.
  */
 int conf_read_path(const char *path, cJSON **ret, struct error *e);
+
+/** Adds the plugins of the .conf files in the folder of the list's name beside path, in the order of their names; no
+ * such folder: none. */
+int conf_add_chained(cJSON *list, const char *path, struct error *e);

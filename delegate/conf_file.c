@@ -188,7 +188,7 @@ static char *folder_of_list(const cJSON *list, const char *path, struct error *e
 	return NULL;
 }
 
-static int add_chained(cJSON *list, const char *path, struct error *e)
+int conf_add_chained(cJSON *list, const char *path, struct error *e)
 {
 	cleanup_free char *folder = folder_of_list(list, path, e);
 	cleanup_paths struct paths paths = {0};
@@ -216,7 +216,7 @@ static int read_whole_list(const char *path, cJSON **ret, struct error *e)
 
 	if (read_object(path, &list, e) < 0 || check_plugins(list, path, e) < 0 ||
 		read_switch(list, path, "loadOnlyInlinedPlugins", &inlined_only, e) < 0 ||
-		(!inlined_only && add_chained(list, path, e) < 0))
+		(!inlined_only && conf_add_chained(list, path, e) < 0))
 		return e->err;
 	if (!json_get(list, "plugins"))
 		return refuse_empty(path, e);
