@@ -7,6 +7,7 @@
 #include "netlink/probe.h"
 #include "plugin/base/fault.h"
 #include "plugin/base/log.h"
+#include "plugin/default_route.h"
 #include "plugin/interface.h"
 
 #include <errno.h>
@@ -184,6 +185,7 @@ static int finish_macvlan(struct attachment *a, struct run *run, struct error *e
 
 	if (p->addressing.kind == ADDRESSING_EXEC && finish_ipam(a, run, e) < 0)
 		return e->err;
+	default_route_forgo(a);
 	if (interface_route(a, run, a->result, e) < 0)
 		return error_wrap(e, "%s: interface %s", a->path, a->ifname);
 	complete_result(a, run);

@@ -21,6 +21,8 @@ struct made {
 	int ifindex;           /* MADE_DONE */
 	enum made_state rules; /* rules that lead to .table */
 	uint32_t table;
+	struct ip_addr gateways[2]; /* of the pod's default route, where it was asked for over this link: IPv4, IPv6;
+				       family 0: not */
 	enum made_state lease;
 	char *lease_network, *lease_domain;
 	char *lease_value; /* the exact value in the store; NULL: whatever stands there for this container and interface

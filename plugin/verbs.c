@@ -433,7 +433,7 @@ int verb_check(const struct request *request, struct error *e)
 	for (size_t i = 0; i < record.plan.count; i++) {
 		struct attachment *a = record.plan.attachments[i];
 
-		if (a->ops->check(a, &run, e) < 0)
+		if (a->ops->check(a, &run, e) < 0 || default_route_verify(a, &run, e) < 0)
 			return e->err;
 	}
 	return 0;
