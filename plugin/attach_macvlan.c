@@ -6,9 +6,11 @@
 #include "netlink/link.h"
 #include "netlink/probe.h"
 #include "plugin/base/fault.h"
+#include "plugin/base/file.h"
 #include "plugin/base/log.h"
 #include "plugin/default_route.h"
 #include "plugin/interface.h"
+#include "plugin/lease_file.h"
 
 #include <errno.h>
 #include <string.h>
@@ -277,6 +279,8 @@ static void recall_addresses(struct attachment *a)
 static int release_lease(struct attachment *a, struct run *run, struct error *e)
 {
 	cleanup_etcd_config struct etcd_config *etcd = NULL;
+	cleanup_free char *path = lease_file_path(run, a->ifname);
+	bool recorded = a->made.lease_value;
 
 	if (a->made.lease == MADE_NOTHING)
 		return 0;
@@ -286,7 +290,10 @@ static int release_lease(struct attachment *a, struct run *run, struct error *e)
 		a->made.lease_network = copy_text(a->network);
 	if (!a->made.lease_value && !a->made.addr_count)
 		recall_addresses(a);
-	return lease_release(etcd, a->ifname, run, &a->made, e);
+	if (lease_release(etcd, a->ifname, run, &a->made, e) < 0)
+		return e->err;
+	/* Under another multus lamina was its kube-ipam, with a record of its own. */
+	return recorded ? 0 : file_remove(path, e);
 }
 
 static int del_finish_macvlan(struct attachment *a, struct run *run, struct error *e)
