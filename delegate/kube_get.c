@@ -232,15 +232,31 @@ static int refuse(
 		way_out ? way_out : "");
 }
 
-/* 404 of the API server itself, for that very object: a proxy's page says nothing about a pod. */
+static bool is_custom(const char *resource)
+{
+	return strchr(resource, '.') != NULL;
+}
+
+static bool is_resource(const cJSON *details, const char *resource)
+{
+	const char *kind = json_text(details, "kind"), *group = json_text(details, "group");
+
+	if (!is_custom(resource))
+		return same_text(kind, resource);
+
+	cleanup_free char *full = format_text("%s.%s", kind ? kind : "", group ? group : "");
+
+	return strcmp(full, resource) == 0;
+}
+
+/* 404 of the API server itself, for that very object: a proxy's page says nothing about a pod, nor does a server that
+ * does not know of such objects at all. */
 static bool is_not_found(const struct kube_get *get, const cJSON *json)
 {
 	const cJSON *details = json_get(json, "details");
-	const char *reason = json_text(json, "reason"), *kind = json_text(details, "kind");
-	const char *name = json_text(details, "name");
 
-	return get->query.name && is_kind(json, "Status") && reason && strcmp(reason, "NotFound") == 0 && kind &&
-	       strcmp(kind, get->query.resource) == 0 && name && strcmp(name, get->query.name) == 0;
+	return get->query.name && is_kind(json, "Status") && same_text(json_text(json, "reason"), "NotFound") &&
+	       is_resource(details, get->query.resource) && same_text(json_text(details, "name"), get->query.name);
 }
 
 static char *rejected_credentials(const struct kubeconfig *config)
@@ -282,6 +298,9 @@ static int refuse_status(struct kube_get *get, const struct http_reply *reply, c
 		err = -EBUSY;
 	} else if (reply->status == 410) {
 		err = -ESTALE;
+	} else if (reply->status == 404 && is_custom(get->query.resource)) {
+		way_out = format_text("install the CustomResourceDefinition %s, or correct `server` in %s",
+			get->query.resource, config->path);
 	} else if (!is_kind(json, "Status") && !may_pass(reply->status)) {
 		way_out = format_text("this is no API server: correct `server` in %s", config->path);
 	}

@@ -11,12 +11,14 @@ struct kube {
 
 /** What is asked for, or written. The texts are borrowed for the call. */
 struct kube_query {
-	const char *what;     /* "node node-1", for errors */
-	const char *path;     /* "/api/v1/nodes/node-1", with its query string */
-	const char *resource; /* "nodes", as a Status of 404 names it; of one object, with its name */
-	const char *name;     /* NULL: a list */
-	const char *kind;     /* "Node": what the answer has to be */
-	size_t max;           /* bytes of an answer */
+	const char *what; /* "node node-1", for errors */
+	const char *path; /* "/api/v1/nodes/node-1", with its query string */
+	const char
+		*resource; /* "nodes", as a Status of 404 names it; of one object, with its name. With its group behind
+			      a dot when a CustomResourceDefinition has to be there for it: "widgets.example.com" */
+	const char *name;  /* NULL: a list */
+	const char *kind;  /* "Node": what the answer has to be */
+	size_t max;        /* bytes of an answer */
 };
 
 struct kube_get;

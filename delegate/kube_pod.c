@@ -36,8 +36,7 @@ bool kube_is_name(const char *name, bool dots)
 	return true;
 }
 
-/* A table's reader, with the code that a server's mistake has: it may be over in a minute. */
-static int read_table(const cJSON *object, const char *path, const struct json_field *table, void *dst, struct error *e)
+int kube_read(const cJSON *object, const char *path, const struct json_field *table, void *dst, struct error *e)
 {
 	if (json_read(object, path, table, dst, e) == 0)
 		return 0;
@@ -111,10 +110,10 @@ int kube_pod_read(const cJSON *json, struct kube_pod *ret, struct error *e)
 	struct pod_metadata meta = {0};
 	const char *node = NULL, *phase = NULL;
 
-	if (read_table(json, "", parts_table, &parts, e) < 0 ||
-		read_table(parts.metadata, "metadata", metadata_table, &meta, e) < 0 ||
-		(parts.spec && read_table(parts.spec, "spec", node_table, &node, e) < 0) ||
-		(parts.status && read_table(parts.status, "status", phase_table, &phase, e) < 0))
+	if (kube_read(json, "", parts_table, &parts, e) < 0 ||
+		kube_read(parts.metadata, "metadata", metadata_table, &meta, e) < 0 ||
+		(parts.spec && kube_read(parts.spec, "spec", node_table, &node, e) < 0) ||
+		(parts.status && kube_read(parts.status, "status", phase_table, &phase, e) < 0))
 		return e->err;
 	if (!kube_is_name(meta.name, true) || !kube_is_name(meta.ns, false) || !*meta.uid)
 		return error_set(
@@ -150,8 +149,8 @@ int kube_pods_read(const cJSON *json, struct kube_pod_list *list, const char **r
 	const char *next = NULL;
 	const cJSON *item;
 
-	if (read_table(json, "", table, &parts, e) < 0 ||
-		read_table(parts.metadata, "metadata", continue_table, &next, e) < 0)
+	if (kube_read(json, "", table, &parts, e) < 0 ||
+		kube_read(parts.metadata, "metadata", continue_table, &next, e) < 0)
 		return e->err;
 
 	size_t more = (size_t)cJSON_GetArraySize(parts.items);
@@ -176,8 +175,8 @@ int kube_node_read(const cJSON *json, struct kube_taints *ret, struct error *e)
 	const cJSON *spec = NULL, *taints = NULL, *taint;
 
 	*ret = (struct kube_taints){0};
-	if (read_table(json, "", spec_table, &spec, e) < 0 ||
-		(spec && read_table(spec, "spec", taints_table, &taints, e) < 0))
+	if (kube_read(json, "", spec_table, &spec, e) < 0 ||
+		(spec && kube_read(spec, "spec", taints_table, &taints, e) < 0))
 		return e->err;
 	cJSON_ArrayForEach(taint, taints)
 	{
@@ -225,8 +224,8 @@ int kube_lease_read(const cJSON *json, int64_t now, bool *ret_renewed, struct er
 	int64_t renewed;
 
 	*ret_renewed = false;
-	if (read_table(json, "", spec_table, &object, e) < 0 ||
-		(object && read_table(object, "spec", table, &spec, e) < 0))
+	if (kube_read(json, "", spec_table, &object, e) < 0 ||
+		(object && kube_read(object, "spec", table, &spec, e) < 0))
 		return e->err;
 	if (!spec.renewed)
 		return 0;

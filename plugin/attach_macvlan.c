@@ -7,6 +7,7 @@
 #include "netlink/probe.h"
 #include "plugin/base/fault.h"
 #include "plugin/base/log.h"
+#include "plugin/default_route.h"
 #include "plugin/interface.h"
 
 #include <errno.h>
@@ -53,7 +54,7 @@ static int call_ipam(struct attachment *a, struct run *run, const char *command,
 
 	if (!conf)
 		return e->err;
-	p->params = run_call(run, command, a->ifname);
+	p->params = attachment_call(a, run, command);
 	a->made.exec = MADE_INTENDED;
 	return call_start(&p->params, p->addressing.type, conf, run->call_deadline, &p->addressing.call, e);
 }
@@ -184,6 +185,7 @@ static int finish_macvlan(struct attachment *a, struct run *run, struct error *e
 
 	if (p->addressing.kind == ADDRESSING_EXEC && finish_ipam(a, run, e) < 0)
 		return e->err;
+	default_route_forgo(a);
 	if (interface_route(a, run, a->result, e) < 0)
 		return error_wrap(e, "%s: interface %s", a->path, a->ifname);
 	complete_result(a, run);
@@ -241,8 +243,10 @@ static int release_ipam(struct attachment *a, struct run *run, struct error *e)
 	struct macvlan_private *p = a->private;
 
 	if (!p) {
+		cleanup_json cJSON *runtime_config = attachment_runtime_config(a, run->config);
+
 		a->private = p = allocate(1, sizeof(*p));
-		if (chain_read(a->conf, a->path, run->config->runtime_config, &p->chain, e) < 0 ||
+		if (chain_read(a->conf, a->path, runtime_config, &p->chain, e) < 0 ||
 			addressing_read(a->conf, a->path, run->config, &p->addressing, e) < 0)
 			return e->err;
 	}
@@ -371,7 +375,7 @@ static int status_macvlan(struct attachment *a, struct run *run, struct error *e
 		return 0;
 	if (call_find(p->addressing.type, run->path, &plugin, e) < 0)
 		return error_wrap(e, "%s.type", p->addressing.path);
-	p->params = run_call(run, "STATUS", "");
+	p->params = run_call(run, "STATUS");
 	return chain_status_ipam(p->chain, p->addressing.type, &p->params, run->call_deadline, e);
 }
 
@@ -381,7 +385,7 @@ static int gc_macvlan(struct attachment *a, struct run *run, const cJSON *valid,
 
 	if (p->addressing.kind != ADDRESSING_EXEC)
 		return 0;
-	p->params = run_call(run, "GC", "");
+	p->params = run_call(run, "GC");
 	return chain_gc_ipam(p->chain, p->addressing.type, &p->params, valid, run->call_deadline, e);
 }
 

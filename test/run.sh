@@ -1,13 +1,14 @@
 #!/usr/bin/env bash
 # Runs all tests: the README's second command.
 #
-#   test/run.sh [--unit] [--integration] [--release] [--style] [FILE.bats ...]       default: all of them
+#   test/run.sh [--unit] [--integration] [--release] [--fuzz] [--style] [FILE.bats ...]       default: all of them
 #
 #   --unit           the cmocka tests, built with gcc, with clang, and with gcc's address and undefined behaviour sanitizers
 #   --integration    the bats files of test/integration with the real kernel, flannel, plugins, cnitool, etcd and API server, each in
 #                    nodes of its own, with the sanitizers' build, and with the gcc build what only a build with fault points can show
 #                    (and what never runs lamina); and the demos
 #   --release        the same files with the binary of deploy/release.sh, but for what needs fault points, which it does not have
+#   --fuzz           each parser of what strangers write, for 20 s (test/fuzz/run.sh)
 #   --style          clang-format, clang-tidy, shellcheck, the checks of test/style, the table of checks
 #
 # Installs missing Debian packages (as root) and builds into .cache/, which later runs use again. One line per stage, the whole
@@ -244,6 +245,18 @@ integration_tests()
 	fi
 }
 
+# The fuzzers print what they cover, which is shown; their last line is the sum.
+fuzz_tests()
+{
+	test/fuzz/run.sh 2>&1 | tee "$RUN_TMP/fuzz.log" | sed '$d' || true
+	if [[ $(tail -n 1 "$RUN_TMP/fuzz.log") =~ ^([0-9]+)\ passed,\ ([0-9]+)\ failed,\ ([0-9]+)\ skipped$ ]]; then
+		tally "fuzzers" "${BASH_REMATCH[@]:1:3}"
+	else
+		tail -n 1 "$RUN_TMP/fuzz.log"
+		tally "fuzzers" 0 1 0
+	fi
+}
+
 style_format()
 {
 	local file rc=0
@@ -295,12 +308,13 @@ cleanup()
 
 parse()
 {
-	UNIT="" INTEGRATION="" RELEASE="" STYLE="" FILES=()
+	UNIT="" INTEGRATION="" RELEASE="" FUZZ="" STYLE="" FILES=()
 	while (($# > 0)); do
 		case $1 in
 		--unit) UNIT=1 ;;
 		--integration) INTEGRATION=1 ;;
 		--release) RELEASE=1 ;;
+		--fuzz) FUZZ=1 ;;
 		--style) STYLE=1 ;;
 		--help | -h) sed -n '2,/^set/{/^set/d;s/^# \?//p}' "${BASH_SOURCE[0]}" && exit ;;
 		*.bats) FILES+=("$1") ;;
@@ -308,7 +322,7 @@ parse()
 		esac
 		shift
 	done
-	[[ -n $UNIT$INTEGRATION$RELEASE$STYLE ]] || UNIT=1 INTEGRATION=1 RELEASE=1 STYLE=1
+	[[ -n $UNIT$INTEGRATION$RELEASE$FUZZ$STYLE ]] || UNIT=1 INTEGRATION=1 RELEASE=1 FUZZ=1 STYLE=1
 }
 
 main()
@@ -327,6 +341,7 @@ main()
 	build_all
 	[[ -z $UNIT ]] || unit_tests
 	[[ -z $INTEGRATION$RELEASE ]] || integration_tests
+	[[ -z $FUZZ ]] || fuzz_tests
 	[[ -z $STYLE ]] || style_all
 	check "machine untouched" host_unchanged "$RUN_TMP/host"
 	echo "$PASSED passed, $FAILED failed, $SKIPPED skipped"

@@ -5,6 +5,36 @@
 
 int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t length);
 
+/* Every type of a field table: what is taken is of it. */
+static void read_fields(const cJSON *value)
+{
+	struct fields {
+		const char *text;
+		bool flag;
+		int64_t number;
+		const cJSON *object, *list;
+	} fields = {0};
+	static const struct json_field table[] = {
+		{"text", JSON_STRING, offsetof(struct fields, text), true},
+		{"flag", JSON_BOOL, offsetof(struct fields, flag), false},
+		{"number", JSON_INTEGER, offsetof(struct fields, number), false},
+		{"object", JSON_OBJECT, offsetof(struct fields, object), false},
+		{"list", JSON_ARRAY, offsetof(struct fields, list), false},
+		{0},
+	};
+	cleanup_error struct error e = {0};
+
+	if (json_read(value, "conf", table, &fields, &e) < 0) {
+		if (e.code != ERROR_CONFIG || !strstr(e.message, "conf"))
+			abort();
+		return;
+	}
+	if (!fields.text || (fields.object && !cJSON_IsObject(fields.object)) ||
+		(fields.list && !cJSON_IsArray(fields.list)))
+		abort();
+	(void)json_dig(value, "object", "object", "text", NULL);
+}
+
 static cJSON *reread(const cJSON *value)
 {
 	cleanup_free char *text = json_print(value);
@@ -39,6 +69,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t length)
 
 	if (strcmp(first, second) != 0)
 		abort();
+	read_fields(value);
 	if (cJSON_IsObject(value)) {
 		json_put(value, "name", cJSON_CreateString("n"));
 		json_remove(value, "cniVersion");

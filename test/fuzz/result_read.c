@@ -38,6 +38,15 @@ static void convert(const cJSON *printed, const char *default_version)
 	}
 }
 
+static void read_conf_dns(const cJSON *conf)
+{
+	cleanup_json cJSON *dns = NULL;
+	cleanup_error struct error e = {0};
+
+	if (result_read_dns(conf, &dns, &e) == 0 ? !cJSON_IsObject(dns) : e.code != ERROR_CONFIG)
+		abort();
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t length)
 {
 	cleanup_json cJSON *printed = NULL;
@@ -45,6 +54,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t length)
 
 	if (json_parse((const char *)bytes, length, "input", &printed, &e) < 0)
 		return 0;
+	read_conf_dns(printed);
 	convert(printed, "");
 	convert(printed, "0.4.0");
 	convert(printed, "1.1.0");

@@ -18,7 +18,7 @@ install_list()
 		libnl-3-dev libnl-route-3-dev libcjson-dev libcurl4-openssl-dev libsqlite3-dev libssl-dev libyaml-dev)
 	local -a release=(debian-archive-keyring dpkg-dev git libc-ares-dev libssl-dev make python3 zlib1g-dev)
 	local -a demo=(ca-certificates containernetworking-plugins curl iproute2 iputils-ping jq mount openssl python3-yaml)
-	local -a test=(bats busybox-static clang clang-format clang-tidy git iptables libclang-rt-14-dev libcmocka-dev libmnl-dev libseccomp2 nftables
+	local -a test=(bats busybox-static clang clang-format clang-tidy git iptables libclang-rt-14-dev libcmocka-dev libmnl-dev libseccomp2 llvm nftables
 		procps shellcheck sqlite3 strace tcpdump valgrind)
 
 	go_is_new_enough || demo+=(golang-go)

@@ -1,11 +1,12 @@
 /*
- * kube_probe KUBECONFIG MILLISECONDS pod NAMESPACE NAME | node NAME | pods [NODE] | annotate NAMESPACE NAME UID KEY
- * VALUE | events NAMESPACE NAME UID VERSION MESSAGE: one question to an API server, or what is written to it, for
- * tests. UID may be empty; events posts both kinds at once, as ADD does. Prints the answer as one JSON object (pods:
- * one a line; of a write: {}), or {"code":..,"msg":..} and ends with 1.
+ * kube_probe KUBECONFIG MILLISECONDS pod NAMESPACE NAME | nad NAMESPACE NAME | node NAME | pods [NODE] | annotate
+ * NAMESPACE NAME UID KEY VALUE | events NAMESPACE NAME UID VERSION MESSAGE: one question to an API server, or what is
+ * written to it, for tests. UID may be empty; events posts both kinds at once, as ADD does. Prints the answer as one
+ * JSON object (pods: one a line; of a write: {}), or {"code":..,"msg":..} and ends with 1.
  */
 #include "delegate/events.h"
 #include "delegate/kube_status.h"
+#include "delegate/nad.h"
 #include "plugin/base/log.h"
 
 #include <errno.h>
@@ -60,6 +61,25 @@ static int ask_pod(struct kube *kube, const char *ns, const char *name, struct e
 	if (r == 0)
 		print_pod(&pod);
 	return r;
+}
+
+static int ask_nad(struct kube *kube, const char *ns, const char *name, struct error *e)
+{
+	cleanup_nad_call struct nad_call *call = NULL;
+	cleanup_nad struct nad nad = {0};
+
+	if (nad_start(kube, ns, name, &call, e) < 0 || nad_await(call, &nad, e) < 0)
+		return e->err;
+
+	cJSON *object = cJSON_CreateObject();
+
+	cJSON_AddBoolToObject(object, "found", nad.found);
+	add_text(object, "namespace", nad.ns);
+	add_text(object, "name", nad.name);
+	add_text(object, "config", nad.config);
+	add_text(object, "resource", nad.resource);
+	print(object);
+	return 0;
 }
 
 static int ask_node(struct kube *kube, const char *name, struct error *e)
@@ -119,6 +139,8 @@ static int ask(struct kube *kube, int count, char *const *words, struct error *e
 {
 	if (count == 3 && strcmp(words[0], "pod") == 0)
 		return ask_pod(kube, words[1], words[2], e);
+	if (count == 3 && strcmp(words[0], "nad") == 0)
+		return ask_nad(kube, words[1], words[2], e);
 	if (count == 2 && strcmp(words[0], "node") == 0)
 		return ask_node(kube, words[1], e);
 	if (count >= 1 && strcmp(words[0], "pods") == 0)
@@ -128,7 +150,7 @@ static int ask(struct kube *kube, int count, char *const *words, struct error *e
 	if (count == 6 && strcmp(words[0], "events") == 0)
 		return post_events(kube, words + 1, e);
 	return error_set(
-		e, -EINVAL, ERROR_ENVIRONMENT, "kube_probe KUBECONFIG MILLISECONDS pod|node|pods|annotate|events ...");
+		e, -EINVAL, ERROR_ENVIRONMENT, "kube_probe KUBECONFIG MILLISECONDS pod|nad|node|pods|annotate|events ...");
 }
 
 int main(int argc, char **argv)
