@@ -94,9 +94,10 @@ static int start_try(struct kube_get *get, struct error *e)
 	if (get->type)
 		type = format_text("Content-Type: %s", get->type);
 
-	const char *headers[] = {"Accept: application/json", "User-Agent: lamina/" LAMINA_VERSION, NULL, NULL, NULL};
-	size_t count = 2;
+	const char *headers[5] = {"Accept: application/json"};
+	size_t count = 1;
 
+	headers[count++] = "User-Agent: lamina/" LAMINA_VERSION;
 	if (authorization)
 		headers[count++] = authorization;
 	if (type)
