@@ -4,23 +4,14 @@
  */
 #include "delegate/conf.h"
 #include "plugin/base/log.h"
+#include "test/fuzz/scratch.h"
 
-#include <fcntl.h>
 #include <string.h>
 #include <sys/stat.h>
 
 int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t length);
 
 #define LIST "{\"name\":\"net1\",\"plugins\":[{\"type\":\"x\"}]}"
-
-static void put(const char *folder, const char *name, const uint8_t *bytes, size_t length)
-{
-	cleanup_free char *path = format_text("%s/%s", folder, name);
-	cleanup_close int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
-
-	if (fd < 0 || write(fd, bytes, length) != (ssize_t)length)
-		abort();
-}
 
 static void link_input(const char *folder, const char *name)
 {
@@ -30,25 +21,21 @@ static void link_input(const char *folder, const char *name)
 		abort();
 }
 
-/* Made once, removed by nobody. One file is all that changes. */
+/* Made once: one file is all that changes. */
 static const char *make_folder(void)
 {
-	static char folder[] = "/dev/shm/lamina-fuzz-XXXXXX";
 	static bool made;
+	const char *folder = scratch_folder();
+	cleanup_free char *chained = format_text("%s/net1", folder), *list = format_text("%s/2.conflist", folder);
 
 	if (made)
 		return folder;
-	if (!mkdtemp(folder))
-		abort();
-
-	cleanup_free char *chained = format_text("%s/net1", folder);
-
 	if (mkdir(chained, 0700) < 0)
 		abort();
 	link_input(folder, "0.conf");
 	link_input(folder, "1.conflist");
 	link_input(folder, "net1/0.conf");
-	put(folder, "2.conflist", (const uint8_t *)LIST, strlen(LIST));
+	scratch_write(list, (const uint8_t *)LIST, strlen(LIST));
 	log_open(LOG_ERROR, 0);
 	made = true;
 	return folder;
@@ -104,13 +91,13 @@ static void read_path(const char *folder, const char *name)
 int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t length)
 {
 	const char *folder = make_folder();
-	cleanup_free char *text = allocate(length + 1, 1);
+	cleanup_free char *text = allocate(length + 1, 1), *input = format_text("%s/input", folder);
 	cleanup_json cJSON *found = NULL;
 	cleanup_error struct error e = {0};
 
 	memcpy(text, bytes, length);
 	read_text(text);
-	put(folder, "input", bytes, length);
+	scratch_write(input, bytes, length);
 	read_path(folder, "");
 	read_path(folder, "0.conf");
 	read_path(folder, "1.conflist");
