@@ -40,8 +40,7 @@ static int refuse(
 	return error_set(e, -EINVAL, code, "%s is %s: %s", where, shown, wanted);
 }
 
-/* libcni's rule. */
-static bool is_network_name(const char *name)
+bool chain_is_name(const char *name)
 {
 	static const char first[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_.-";
 
@@ -50,7 +49,7 @@ static bool is_network_name(const char *name)
 
 static int read_name(struct chain *chain, const char *path, const struct head *head, struct error *e)
 {
-	if (!head->name || !is_network_name(head->name))
+	if (!head->name || !chain_is_name(head->name))
 		return refuse(path, "name", ERROR_CONFIG, head->name,
 			"a network's name starts with a letter or digit and goes on with letters, digits, '_', '.', "
 			"'-'",

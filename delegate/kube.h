@@ -1,4 +1,5 @@
-/* The Kubernetes API: the pods, nodes and leases that decide about addresses. Reads only. */
+/* The Kubernetes API: the pods, nodes and leases that decide about addresses. What is written is in kube_status.h and
+ * events.h. */
 #pragma once
 
 #include "delegate/kubeconfig.h"
@@ -22,6 +23,8 @@ struct kube_pod {
 	bool found; /* false: 404 */
 	char *ns, *name;
 	char *uid;          /* the one that the kubelet knows: of a static pod's mirror, config.mirror or config.hash */
+	char *object_uid;   /* the API server's own: what a write to the pod names */
+	char *version;      /* metadata.resourceVersion */
 	char *node;         /* spec.nodeName */
 	char *phase;        /* Pending, Running, Succeeded, Failed, Unknown */
 	bool terminating;   /* has a deletionTimestamp */
@@ -30,6 +33,13 @@ struct kube_pod {
 
 void kube_pod_clear(struct kube_pod *pod);
 #define cleanup_kube_pod CLEANUP(kube_pod_clear)
+
+/** The pod that is written to, or that an event is about. Borrowed. */
+struct kube_target {
+	const char *ns, *name;
+	const char *uid; /* the API server's (object_uid) or, where nobody has asked it, the runtime's; NULL: unknown */
+	const char *version; /* NULL: unknown */
+};
 
 struct kube_call;
 

@@ -24,6 +24,7 @@
 struct kube_get {
 	struct kube *kube;
 	struct kube_query query;
+	char *method, *type, *body, *right; /* of what is written; NULL: a GET */
 	char *url;
 	struct http_identity identity;
 	char *token; /* of the try that is under way */
@@ -82,7 +83,7 @@ static int64_t earlier(int64_t a, int64_t b)
 static int start_try(struct kube_get *get, struct error *e)
 {
 	const struct kubeconfig *config = get->kube->config;
-	cleanup_free char *authorization = NULL;
+	cleanup_free char *authorization = NULL, *type = NULL;
 
 	free(steal_ptr(get->token));
 	if (read_token(config, &get->token, e) < 0)
@@ -90,12 +91,23 @@ static int start_try(struct kube_get *get, struct error *e)
 	if (get->token)
 		authorization = format_text("Authorization: Bearer %s", get->token);
 
-	const char *const headers[] = {
-		"Accept: application/json", "User-Agent: lamina/" LAMINA_VERSION, authorization, NULL};
+	if (get->type)
+		type = format_text("Content-Type: %s", get->type);
+
+	const char *headers[5] = {"Accept: application/json"};
+	size_t count = 1;
+
+	headers[count++] = "User-Agent: lamina/" LAMINA_VERSION;
+	if (authorization)
+		headers[count++] = authorization;
+	if (type)
+		headers[count++] = type;
+
 	const struct http_request request = {
-		.method = "GET",
+		.method = get->method ? get->method : "GET",
 		.url = get->url,
 		.headers = headers,
+		.body = get->body,
 		.max_reply = get->query.max,
 		.connect_time = CONNECT_TIME,
 		.deadline = earlier(get->kube->deadline, clock_now() + (get->query.name ? OBJECT_TIME : LIST_TIME)),
@@ -110,11 +122,19 @@ static int start_try(struct kube_get *get, struct error *e)
 	return 0;
 }
 
-int kube_get_start(struct kube *kube, const struct kube_query *query, struct kube_get **ret, struct error *e)
+/* change: NULL for a GET. */
+static int start(struct kube *kube, const struct kube_query *query, const struct kube_change *change,
+	struct kube_get **ret, struct error *e)
 {
 	const struct kubeconfig *config = kube->config;
 	cleanup_kube_get struct kube_get *get = allocate(1, sizeof(*get));
 
+	if (change) {
+		get->method = copy_text(change->method);
+		get->type = copy_text(change->type);
+		get->body = copy_text(change->body);
+		get->right = copy_text(change->right);
+	}
 	get->kube = kube;
 	get->query = *query;
 	get->pause = FIRST_PAUSE;
@@ -134,16 +154,33 @@ int kube_get_start(struct kube *kube, const struct kube_query *query, struct kub
 	return 0;
 }
 
+int kube_get_start(struct kube *kube, const struct kube_query *query, struct kube_get **ret, struct error *e)
+{
+	return start(kube, query, NULL, ret, e);
+}
+
+int kube_send_start(struct kube *kube, const struct kube_query *query, const struct kube_change *change,
+	struct kube_get **ret, struct error *e)
+{
+	return start(kube, query, change, ret, e);
+}
+
 /* --- what came back --- */
 
-/* C strings end at a NUL, and JSON that has one is refused: nobody's annotation may make all pods unreadable. */
-static void replace_nuls(char *json)
+/* C strings end at a NUL, and JSON that has one is refused: nobody's annotation may make all pods unreadable. Returns
+ * whether there was one. */
+static bool replace_nuls(char *json)
 {
+	bool found = false;
+
 	for (char *c = strchr(json, '\\'); c; c = strchr(c, '\\')) {
-		if (strncmp(c + 1, "u0000", 5) == 0)
+		if (strncmp(c + 1, "u0000", 5) == 0) {
 			memcpy(c + 1, "ufffd", 5); /* U+FFFD, the replacement character */
+			found = true;
+		}
 		c += c[1] ? 2 : 1;
 	}
+	return found;
 }
 
 static bool is_kind(const cJSON *json, const char *kind)
@@ -154,13 +191,13 @@ static bool is_kind(const cJSON *json, const char *kind)
 }
 
 /* NULL when it is not JSON. */
-static cJSON *parse(const struct kube_get *get, struct http_reply *reply, struct error *e)
+static cJSON *parse(const struct kube_get *get, struct http_reply *reply, bool *ret_altered, struct error *e)
 {
 	cJSON *json = NULL;
 
 	if (!reply->body)
 		return NULL;
-	replace_nuls(reply->body);
+	*ret_altered = replace_nuls(reply->body);
 	return json_parse_max(reply->body, reply->length, get->query.max, "the answer", &json, e) < 0 ? NULL : json;
 }
 
@@ -195,15 +232,31 @@ static int refuse(
 		way_out ? way_out : "");
 }
 
-/* 404 of the API server itself, for that very object: a proxy's page says nothing about a pod. */
+static bool is_custom(const char *resource)
+{
+	return strchr(resource, '.') != NULL;
+}
+
+static bool is_resource(const cJSON *details, const char *resource)
+{
+	const char *kind = json_text(details, "kind"), *group = json_text(details, "group");
+
+	if (!is_custom(resource))
+		return same_text(kind, resource);
+
+	cleanup_free char *full = format_text("%s.%s", kind ? kind : "", group ? group : "");
+
+	return strcmp(full, resource) == 0;
+}
+
+/* 404 of the API server itself, for that very object: a proxy's page says nothing about a pod, nor does a server that
+ * does not know of such objects at all. */
 static bool is_not_found(const struct kube_get *get, const cJSON *json)
 {
 	const cJSON *details = json_get(json, "details");
-	const char *reason = json_text(json, "reason"), *kind = json_text(details, "kind");
-	const char *name = json_text(details, "name");
 
-	return get->query.name && is_kind(json, "Status") && reason && strcmp(reason, "NotFound") == 0 && kind &&
-	       strcmp(kind, get->query.resource) == 0 && name && strcmp(name, get->query.name) == 0;
+	return get->query.name && is_kind(json, "Status") && same_text(json_text(json, "reason"), "NotFound") &&
+	       is_resource(details, get->query.resource) && same_text(json_text(details, "name"), get->query.name);
 }
 
 static char *rejected_credentials(const struct kubeconfig *config)
@@ -236,11 +289,18 @@ static int refuse_status(struct kube_get *get, const struct http_reply *reply, c
 		way_out = rejected_credentials(config);
 		err = -EACCES;
 	} else if (reply->status == 403) {
-		way_out = format_text("give the user of %s the right to %s %s", config->path,
-			get->query.name ? "get" : "list", get->query.resource);
+		cleanup_free char *read = format_text("%s %s", get->query.name ? "get" : "list", get->query.resource);
+
+		way_out = format_text(
+			"give the user of %s the right to %s", config->path, get->right ? get->right : read);
 		err = -EACCES;
+	} else if (reply->status == 409) {
+		err = -EBUSY;
 	} else if (reply->status == 410) {
 		err = -ESTALE;
+	} else if (reply->status == 404 && is_custom(get->query.resource)) {
+		way_out = format_text("install the CustomResourceDefinition %s, or correct `server` in %s",
+			get->query.resource, config->path);
 	} else if (!is_kind(json, "Status") && !may_pass(reply->status)) {
 		way_out = format_text("this is no API server: correct `server` in %s", config->path);
 	}
@@ -296,14 +356,16 @@ static int refuse_failure(struct kube_get *get, const struct http_reply *reply, 
 /* 0: that is the answer. -EAGAIN: worth another try. */
 static int judge(struct kube_get *get, struct http_reply *reply, struct kube_answer *ret, struct error *e)
 {
+	ret->status = reply->failure == HTTP_OK ? reply->status : 0;
 	if (reply->failure != HTTP_OK)
 		return refuse_failure(get, reply, e);
 
 	cleanup_error struct error malformed = {0};
-	cleanup_json cJSON *json = parse(get, reply, &malformed);
+	cleanup_json cJSON *json = parse(get, reply, &ret->altered, &malformed);
+	bool done = reply->status == 200 || (reply->status == 201 && get->method);
 
 	ret->date = reply->date;
-	if (reply->status == 200 && is_kind(json, get->query.kind)) {
+	if (done && is_kind(json, get->query.kind)) {
 		ret->json = steal_ptr(json);
 		return 0;
 	}
@@ -370,6 +432,10 @@ void kube_get_free(struct kube_get *get)
 		return;
 	if (get->call)
 		http_call_free(get->call);
+	free(get->method);
+	free(get->type);
+	free(get->body);
+	free(get->right);
 	free(get->token);
 	free(get->url);
 	free(get);

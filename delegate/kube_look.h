@@ -18,3 +18,17 @@ struct kube_look {
 void kube_look(struct kube *kube, const char *node, struct kube_look *ret);
 
 void kube_look_clear(struct kube_look *look);
+
+/** What a plugin needs that reads networks annotations and writes network-status. */
+struct kube_look_networks {
+	struct error definitions; /* why a NetworkAttachmentDefinition cannot be read; .err 0: it can */
+	struct error rights;      /* why nobody says what may be written; .err 0: */
+	bool writes_status;       /* patch or update pods/status */
+	bool writes_events;       /* create events */
+};
+
+/** Reads a definition that nobody has, and asks for its own rights (SelfSubjectAccessReview), all at once: nothing is
+ * written. Errors as kube_pod_await's. Cleared with kube_look_networks_clear. */
+void kube_look_networks(struct kube *kube, struct kube_look_networks *ret);
+
+void kube_look_networks_clear(struct kube_look_networks *look);

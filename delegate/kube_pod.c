@@ -36,8 +36,7 @@ bool kube_is_name(const char *name, bool dots)
 	return true;
 }
 
-/* A table's reader, with the code that a server's mistake has: it may be over in a minute. */
-static int read_table(const cJSON *object, const char *path, const struct json_field *table, void *dst, struct error *e)
+int kube_read(const cJSON *object, const char *path, const struct json_field *table, void *dst, struct error *e)
 {
 	if (json_read(object, path, table, dst, e) == 0)
 		return 0;
@@ -53,8 +52,7 @@ static const char *get_annotation(const cJSON *annotations, const char *key)
 	return cJSON_IsString(value) && *value->valuestring ? value->valuestring : NULL;
 }
 
-/* The kubelet knows a static pod by the hash of its manifest; the API server gave its mirror another UID. */
-static const char *kubelet_uid(const char *uid, const cJSON *annotations)
+const char *kube_kubelet_uid(const char *uid, const cJSON *annotations)
 {
 	static const char mirror_key[] = "kubernetes.io/config.mirror";
 	const char *mirror = get_annotation(annotations, mirror_key);
@@ -85,7 +83,7 @@ struct pod_parts {
 };
 
 struct pod_metadata {
-	const char *name, *ns, *uid, *deleted;
+	const char *name, *ns, *uid, *version, *deleted;
 	const cJSON *annotations;
 };
 
@@ -101,6 +99,7 @@ int kube_pod_read(const cJSON *json, struct kube_pod *ret, struct error *e)
 		{"name", JSON_STRING, offsetof(struct pod_metadata, name), true},
 		{"namespace", JSON_STRING, offsetof(struct pod_metadata, ns), true},
 		{"uid", JSON_STRING, offsetof(struct pod_metadata, uid), true},
+		{"resourceVersion", JSON_STRING, offsetof(struct pod_metadata, version), false},
 		{"deletionTimestamp", JSON_STRING, offsetof(struct pod_metadata, deleted), false},
 		{"annotations", JSON_OBJECT, offsetof(struct pod_metadata, annotations), false},
 		{NULL},
@@ -111,10 +110,10 @@ int kube_pod_read(const cJSON *json, struct kube_pod *ret, struct error *e)
 	struct pod_metadata meta = {0};
 	const char *node = NULL, *phase = NULL;
 
-	if (read_table(json, "", parts_table, &parts, e) < 0 ||
-		read_table(parts.metadata, "metadata", metadata_table, &meta, e) < 0 ||
-		(parts.spec && read_table(parts.spec, "spec", node_table, &node, e) < 0) ||
-		(parts.status && read_table(parts.status, "status", phase_table, &phase, e) < 0))
+	if (kube_read(json, "", parts_table, &parts, e) < 0 ||
+		kube_read(parts.metadata, "metadata", metadata_table, &meta, e) < 0 ||
+		(parts.spec && kube_read(parts.spec, "spec", node_table, &node, e) < 0) ||
+		(parts.status && kube_read(parts.status, "status", phase_table, &phase, e) < 0))
 		return e->err;
 	if (!kube_is_name(meta.name, true) || !kube_is_name(meta.ns, false) || !*meta.uid)
 		return error_set(
@@ -123,7 +122,9 @@ int kube_pod_read(const cJSON *json, struct kube_pod *ret, struct error *e)
 		.found = true,
 		.ns = copy_text(meta.ns),
 		.name = copy_text(meta.name),
-		.uid = copy_text(kubelet_uid(meta.uid, meta.annotations)),
+		.uid = copy_text(kube_kubelet_uid(meta.uid, meta.annotations)),
+		.object_uid = copy_text(meta.uid),
+		.version = meta.version && *meta.version ? copy_text(meta.version) : NULL,
 		.node = node && *node ? copy_text(node) : NULL,
 		.phase = copy_text(phase),
 		.terminating = meta.deleted && *meta.deleted,
@@ -148,8 +149,8 @@ int kube_pods_read(const cJSON *json, struct kube_pod_list *list, const char **r
 	const char *next = NULL;
 	const cJSON *item;
 
-	if (read_table(json, "", table, &parts, e) < 0 ||
-		read_table(parts.metadata, "metadata", continue_table, &next, e) < 0)
+	if (kube_read(json, "", table, &parts, e) < 0 ||
+		kube_read(parts.metadata, "metadata", continue_table, &next, e) < 0)
 		return e->err;
 
 	size_t more = (size_t)cJSON_GetArraySize(parts.items);
@@ -174,8 +175,8 @@ int kube_node_read(const cJSON *json, struct kube_taints *ret, struct error *e)
 	const cJSON *spec = NULL, *taints = NULL, *taint;
 
 	*ret = (struct kube_taints){0};
-	if (read_table(json, "", spec_table, &spec, e) < 0 ||
-		(spec && read_table(spec, "spec", taints_table, &taints, e) < 0))
+	if (kube_read(json, "", spec_table, &spec, e) < 0 ||
+		(spec && kube_read(spec, "spec", taints_table, &taints, e) < 0))
 		return e->err;
 	cJSON_ArrayForEach(taint, taints)
 	{
@@ -223,8 +224,8 @@ int kube_lease_read(const cJSON *json, int64_t now, bool *ret_renewed, struct er
 	int64_t renewed;
 
 	*ret_renewed = false;
-	if (read_table(json, "", spec_table, &object, e) < 0 ||
-		(object && read_table(object, "spec", table, &spec, e) < 0))
+	if (kube_read(json, "", spec_table, &object, e) < 0 ||
+		(object && kube_read(object, "spec", table, &spec, e) < 0))
 		return e->err;
 	if (!spec.renewed)
 		return 0;
@@ -244,6 +245,8 @@ void kube_pod_clear(struct kube_pod *pod)
 	free(pod->ns);
 	free(pod->name);
 	free(pod->uid);
+	free(pod->object_uid);
+	free(pod->version);
 	free(pod->node);
 	free(pod->phase);
 	cJSON_Delete(pod->annotations);

@@ -1,4 +1,4 @@
-/* What the API server says about pods, nodes and leases, read and checked. For kube.c only. */
+/* What the API server says about pods, nodes and leases, read and checked. For what asks it. */
 #pragma once
 
 #include "delegate/kube.h"
@@ -6,6 +6,13 @@
 /** Whether it is a DNS label (RFC 1123: a namespace) or, with dots allowed, a subdomain (a pod, a node). Such a name
  * is one segment of a path, as it is. */
 bool kube_is_name(const char *name, bool dots);
+
+/** json_read, with the code that a server's mistake has (it may be over in a minute): ERROR_TRY_AGAIN. */
+int kube_read(const cJSON *object, const char *path, const struct json_field *table, void *dst, struct error *e);
+
+/** The UID by which the kubelet knows a pod, from its metadata: it knows a static pod by the hash of its manifest; the
+ * API server gave its mirror another UID. Borrowed. */
+const char *kube_kubelet_uid(const char *uid, const cJSON *annotations);
 
 /** Fills ret (found) from a Pod. Wrong types, no uid, no name: ERROR_TRY_AGAIN. Cleared with kube_pod_clear. */
 int kube_pod_read(const cJSON *json, struct kube_pod *ret, struct error *e);

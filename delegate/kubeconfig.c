@@ -2,6 +2,7 @@
 
 #include "plugin/base/base64.h"
 #include "plugin/base/file.h"
+#include "plugin/base/ip.h"
 
 #include <errno.h>
 #include <stdbool.h>
@@ -14,6 +15,9 @@
 /* More than any kubeconfig has: what a stranger's file may cost. */
 #define MAX_DEPTH 64
 #define MAX_EVENTS 200000
+
+/* Where a pod finds its service account. */
+#define ACCOUNT "/var/run/secrets/kubernetes.io/serviceaccount"
 
 #define cleanup_parser CLEANUP(yaml_parser_delete)
 
@@ -289,6 +293,26 @@ static const char *host_of(const char *url)
 	return host;
 }
 
+/* Without slashes at its end, and without the brackets that older installers of multus put around an IPv4 address, too:
+ * Go takes them off. */
+static char *clean_server(const char *url)
+{
+	const char *open = strchr(url, '['), *close = open ? strchr(open, ']') : NULL;
+	size_t length = strlen(url);
+	struct ip_addr addr;
+
+	while (url[length - 1] == '/')
+		length--;
+	if (close) {
+		cleanup_free char *host = format_text("%.*s", (int)(close - open - 1), open + 1);
+
+		if (!strchr(host, ':') && ip_parse(host, &addr))
+			return format_text(
+				"%.*s%s%.*s", (int)(open - url), url, host, (int)(url + length - close - 1), close + 1);
+	}
+	return format_text("%.*s", (int)length, url);
+}
+
 static int read_cluster(struct kubeconfig *config, const struct place *at, struct error *e)
 {
 	static const char *const refused[][2] = {
@@ -305,12 +329,7 @@ static int read_cluster(struct kubeconfig *config, const struct place *at, struc
 		return e->err;
 	if (!host_of(server))
 		return refuse(at, "server", "is no URL of an API server: it must be https://HOST:PORT", e);
-
-	size_t length = strlen(server);
-
-	while (server[length - 1] == '/')
-		length--;
-	config->server = format_text("%.*s", (int)length, server);
+	config->server = clean_server(server);
 	config->server_name = copy_text(server_name);
 	return read_pem(at, "certificate-authority", &config->ca_pem, &config->ca_file, e);
 }
@@ -337,12 +356,14 @@ static int read_user(struct kubeconfig *config, const struct place *at, struct e
 {
 	static const char way_out[] =
 		"is not served: give this user a client certificate, a token or a tokenFile instead";
+	static const char password[] = "is not served, nor by any API server since Kubernetes 1.19: give this user a "
+				       "client certificate, a token or a tokenFile instead";
 	static const char as[] = "is not served: give the user itself the rights, and remove it";
 	static const char *const refused[][2] = {
 		{"exec", way_out},
 		{"auth-provider", way_out},
-		{"username", way_out},
-		{"password", way_out},
+		{"username", password},
+		{"password", password},
 		{"as", as},
 		{"as-uid", as},
 		{"as-groups", as},
@@ -415,6 +436,30 @@ int kubeconfig_read(const char *path, struct kubeconfig **ret, struct error *e)
 	if (r == 0)
 		*ret = steal_ptr(config);
 	return r;
+}
+
+int kubeconfig_in_cluster(struct kubeconfig **ret, struct error *e)
+{
+	const char *host = getenv("KUBERNETES_SERVICE_HOST"), *port = getenv("KUBERNETES_SERVICE_PORT");
+
+	*ret = NULL;
+	if (!host || !*host || !port || !*port)
+		return 0;
+
+	const bool six = strchr(host, ':');
+	cleanup_free char *server = format_text("https://%s%s%s:%s", six ? "[" : "", host, six ? "]" : "", port);
+
+	if (!host_of(server) || strchr(host, '/') || port[strspn(port, "0123456789")])
+		return error_set(e, -EINVAL, ERROR_CONFIG,
+			"KUBERNETES_SERVICE_HOST and KUBERNETES_SERVICE_PORT lead to %.200s, which is no URL of an API "
+			"server; set the plugin's `kubeconfig`",
+			server);
+	*ret = allocate(1, sizeof(**ret));
+	(*ret)->path = copy_text(ACCOUNT);
+	(*ret)->server = steal_ptr(server);
+	(*ret)->ca_file = copy_text(ACCOUNT "/ca.crt");
+	(*ret)->token_file = copy_text(ACCOUNT "/token");
+	return 0;
 }
 
 void kubeconfig_free(struct kubeconfig *config)

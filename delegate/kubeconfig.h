@@ -22,6 +22,13 @@ struct kubeconfig {
  */
 int kubeconfig_read(const char *path, struct kubeconfig **ret, struct error *e);
 
+/**
+ * What a process in a pod is told of its API server, which multus goes by where it has no `kubeconfig`:
+ * KUBERNETES_SERVICE_HOST and _PORT of the environment, token and CA of the service account (files that are read at
+ * each use). *ret is NULL where the environment names none. ERROR_CONFIG: it names what is no server.
+ */
+int kubeconfig_in_cluster(struct kubeconfig **ret, struct error *e);
+
 void kubeconfig_free(struct kubeconfig *config);
 DEFINE_CLEANUP(struct kubeconfig, kubeconfig_free)
 #define cleanup_kubeconfig CLEANUP(kubeconfig_free_cleanup)

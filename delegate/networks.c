@@ -283,23 +283,26 @@ int networks_read(const char *key, const char *annotation, const char *ns, struc
 	return 0;
 }
 
+void network_element_clear(struct network_element *element)
+{
+	for (size_t i = 0; i < element->ip_count; i++)
+		free(element->ips[i]);
+	free(element->ns);
+	free(element->name);
+	free(element->ifname);
+	free(element->mac);
+	free(element->infiniband_guid);
+	free(element->device_id);
+	cJSON_Delete(element->port_mappings);
+	cJSON_Delete(element->bandwidth);
+	cJSON_Delete(element->cni_args);
+	*element = (struct network_element){0};
+}
+
 void network_list_clear(struct network_list *list)
 {
-	for (size_t i = 0; i < list->count; i++) {
-		struct network_element *element = &list->elements[i];
-
-		for (size_t j = 0; j < element->ip_count; j++)
-			free(element->ips[j]);
-		free(element->ns);
-		free(element->name);
-		free(element->ifname);
-		free(element->mac);
-		free(element->infiniband_guid);
-		free(element->device_id);
-		cJSON_Delete(element->port_mappings);
-		cJSON_Delete(element->bandwidth);
-		cJSON_Delete(element->cni_args);
-	}
+	for (size_t i = 0; i < list->count; i++)
+		network_element_clear(&list->elements[i]);
 	free(list->elements);
 	*list = (struct network_list){0};
 }

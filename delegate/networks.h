@@ -39,5 +39,7 @@ struct network_list {
  */
 int networks_read(const char *key, const char *annotation, const char *ns, struct network_list *ret, struct error *e);
 
+void network_element_clear(struct network_element *element);
+
 void network_list_clear(struct network_list *list);
 #define cleanup_networks CLEANUP(network_list_clear)

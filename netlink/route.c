@@ -1,6 +1,7 @@
 #include "netlink/route.h"
 
 #include "netlink/link.h"
+#include "netlink/route_read.h"
 
 #include <errno.h>
 #include <linux/fib_rules.h>
@@ -28,15 +29,6 @@ static struct nl_addr *build_addr(const struct ip_addr *ip, unsigned int length)
 	return addr;
 }
 
-static struct ip_addr read_addr(const struct nl_addr *addr, int family)
-{
-	struct ip_addr ip = {.family = family};
-
-	if (nl_addr_get_len(addr) <= sizeof(ip.bytes))
-		memcpy(ip.bytes, nl_addr_get_binary_addr(addr), nl_addr_get_len(addr));
-	return ip;
-}
-
 static uint32_t table_of(const struct route *route)
 {
 	return route->table ? route->table : RT_TABLE_MAIN;
@@ -47,82 +39,28 @@ static uint32_t priority_of(const struct route *route)
 	return route->priority || route->dst.addr.family == AF_INET ? route->priority : IPV6_PRIORITY;
 }
 
-/* --- reading --- */
+/* --- looking --- */
 
 /* Calls each for every path of every unicast route of one family and table; several paths: the same route again. */
-struct route_dump {
-	uint32_t table;
+struct route_walk {
 	int (*each)(const struct route *found, int paths, void *arg);
 	void *arg;
 };
 
-static void read_path(struct rtnl_nexthop *path, int family, struct route *ret)
+static int each_path(struct rtnl_route *object, void *arg)
 {
-	struct nl_addr *gateway = rtnl_route_nh_get_gateway(path), *via = rtnl_route_nh_get_via(path);
+	const struct route_walk *walk = arg;
+	int paths = object ? rtnl_route_get_nnexthops(object) : 0;
 
-	ret->ifindex = rtnl_route_nh_get_ifindex(path);
-	ret->gateway = (struct ip_addr){0};
-	if (gateway)
-		ret->gateway = read_addr(gateway, family);
-	else if (via)
-		ret->gateway = read_addr(via, nl_addr_get_family(via));
-}
-
-static struct route read_route(struct rtnl_route *object)
-{
-	const struct nl_addr *dst = rtnl_route_get_dst(object);
-	int family = rtnl_route_get_family(object);
-	struct route route = {
-		.dst = {.addr = {.family = family}},
-		.table = rtnl_route_get_table(object),
-		.priority = rtnl_route_get_priority(object),
-		.scope = rtnl_route_get_scope(object),
-	};
-
-	if (dst)
-		route.dst = (struct ip_prefix){read_addr(dst, family), nl_addr_get_prefixlen(dst)};
-	rtnl_route_get_metric(object, RTAX_MTU, &route.mtu);
-	rtnl_route_get_metric(object, RTAX_ADVMSS, &route.advmss);
-	return route;
-}
-
-static int each_route(struct nl_msg *part, void *arg)
-{
-	CLEANUP(rtnl_route_put_cleanup) struct rtnl_route *object = NULL;
-	const struct route_dump *dump = arg;
-
-	if (!part)
-		return dump->each(NULL, 0, dump->arg);
-	if (rtnl_route_parse(nlmsg_hdr(part), &object) < 0 || rtnl_route_get_type(object) != RTN_UNICAST ||
-		rtnl_route_get_table(object) != dump->table)
-		return 0;
-
-	struct route route = read_route(object);
-	int paths = rtnl_route_get_nnexthops(object);
-
+	if (!object)
+		return walk->each(NULL, 0, walk->arg);
 	for (int i = 0; i < paths; i++) {
-		read_path(rtnl_route_nexthop_n(object, i), route.dst.addr.family, &route);
-		if (dump->each(&route, paths, dump->arg) != 0)
+		struct route route = route_read(object, i);
+
+		if (walk->each(&route, paths, walk->arg) != 0)
 			return 1;
 	}
 	return 0;
-}
-
-static int dump_routes(struct nl *nl, int family, struct route_dump *dump, struct error *e)
-{
-	struct rtmsg header = {.rtm_family = (unsigned char)family};
-	struct nl_msg *message = nl_request(RTM_GETROUTE, NLM_F_DUMP, &header, sizeof(header));
-
-	nla_put_u32(message, RTA_TABLE, dump->table);
-
-	int r = nl_query(nl, message, each_route, dump, e, "cannot list routes");
-
-	/* ENOENT: that table was never used. The others: a kernel without IPv6. */
-	if (r == -ENOENT || r == -EOPNOTSUPP || r == -EAFNOSUPPORT) {
-		error_clear(e);
-		return 0;
-	}
-	return r;
 }
 
 struct route_search {
@@ -174,40 +112,12 @@ static int look_for_installed(const struct route *found, int paths, void *arg)
 int route_exists(struct nl *nl, const struct route *route, bool *ret, struct error *e)
 {
 	struct route_search search = {.wanted = route};
-	struct route_dump dump = {.table = table_of(route), .each = look_for_installed, .arg = &search};
-	int r = dump_routes(nl, route->dst.addr.family, &dump, e);
+	struct route_walk walk = {.each = look_for_installed, .arg = &search};
+	int r = route_dump(nl, route->dst.addr.family, table_of(route), each_path, &walk, e);
 
 	if (r < 0)
 		return r;
 	*ret = search.same;
-	return 0;
-}
-
-static int look_for_default(const struct route *found, int paths, void *arg)
-{
-	int *ret_ifindex = arg;
-
-	(void)paths;
-	*ret_ifindex = found && found->dst.length == 0 ? found->ifindex : 0;
-	return *ret_ifindex != 0;
-}
-
-int route_default_link(struct nl *nl, int *ret_ifindex, struct error *e)
-{
-	static const int families[] = {AF_INET, AF_INET6};
-	int ifindex = 0;
-
-	for (size_t i = 0; ifindex == 0 && i < ARRAY_SIZE(families); i++) {
-		struct route_dump dump = {.table = RT_TABLE_MAIN, .each = look_for_default, .arg = &ifindex};
-		int r = dump_routes(nl, families[i], &dump, e);
-
-		if (r < 0)
-			return r;
-	}
-	if (ifindex == 0)
-		return error_set(e, -ESRCH, ERROR_CONFIG, "no default route leads to a link");
-
-	*ret_ifindex = ifindex;
 	return 0;
 }
 
@@ -218,9 +128,9 @@ static int accept_same(struct nl *nl, const struct route *route, struct error *e
 {
 	cleanup_error struct error why = {0};
 	struct route_search search = {.wanted = route};
-	struct route_dump dump = {.table = table_of(route), .each = look_for_same, .arg = &search};
+	struct route_walk walk = {.each = look_for_same, .arg = &search};
 	struct link_info link = {.name = "another link"};
-	int r = dump_routes(nl, route->dst.addr.family, &dump, &why);
+	int r = route_dump(nl, route->dst.addr.family, table_of(route), each_path, &walk, &why);
 
 	if (r < 0)
 		return error_set(e, r, why.code, "%s", why.message);
@@ -393,7 +303,7 @@ static void read_rule(struct nl_object *object, void *arg)
 	unsigned int length = 0;
 
 	if (from) {
-		found = read_addr(from, family);
+		found = route_read_addr(from, family);
 		length = nl_addr_get_prefixlen(from);
 	}
 	if (rtnl_rule_get_family(rule) == family && rtnl_rule_get_action(rule) == FR_ACT_TO_TBL &&

@@ -37,6 +37,14 @@ int route_exists(struct nl *nl, const struct route *route, bool *ret, struct err
 /** The link of the main table's first default route, IPv4 before IPv6. None: -ESRCH (ERROR_CONFIG). */
 int route_default_link(struct nl *nl, int *ret_ifindex, struct error *e);
 
+/** The main table's default routes of a family in the kernel's order, whoever made them: an entry for each path of
+ * each. *ret is owned by the caller, NULL and 0 before. */
+int route_list_defaults(struct nl *nl, int family, struct route **ret, size_t *ret_count, struct error *e);
+
+/** Deletes the main table's default routes of a family that have a path over that link (0: all of them), with their
+ * other paths, whoever made them. None is success. */
+int route_delete_defaults(struct nl *nl, int family, int ifindex, struct error *e);
+
 /** Adds a rule; one that is there already is success. */
 int rule_add(struct nl *nl, const struct rule *rule, struct error *e);
 

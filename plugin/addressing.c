@@ -97,6 +97,15 @@ static int check_wanted(const struct addressing *addressing, const struct annota
 	return annotations_check_gateway(annotations, &prefix, e);
 }
 
+static bool is_fixed(const struct addressing *addressing, const struct ip_addr *addr)
+{
+	for (size_t i = 0; i < addressing->fixed_count; i++) {
+		if (ip_compare(&addressing->fixed[i], addr) == 0)
+			return true;
+	}
+	return false;
+}
+
 int addressing_offer(struct addressing *addressing, const struct annotations *annotations, const struct ip_addr *addr,
 	const char *source, bool *ret, struct error *e)
 {
@@ -105,7 +114,12 @@ int addressing_offer(struct addressing *addressing, const struct annotations *an
 		return 0;
 	if (check_wanted(addressing, annotations, addr, source, e) < 0)
 		return e->err;
-	addressing->fixed[addressing->fixed_count++] = *addr;
+	if (!is_fixed(addressing, addr)) {
+		if (addressing->fixed_count == MAX_FIXED)
+			return error_set(e, -E2BIG, ERROR_CONFIG,
+				"%s: a pod has at most %d fixed addresses of a network", source, MAX_FIXED);
+		addressing->fixed[addressing->fixed_count++] = *addr;
+	}
 	addressing->gateway4 = annotations->gateway4;
 	addressing->gateway6 = annotations->gateway6;
 	*ret = true;

@@ -35,9 +35,10 @@ static void free_exec(struct attachment *a)
 static int read_chain(struct attachment *a, const struct config *config, struct error *e)
 {
 	struct exec_private *p = allocate(1, sizeof(*p));
+	cleanup_json cJSON *runtime_config = attachment_runtime_config(a, config);
 
 	a->private = p;
-	return chain_read(a->conf, a->path, config->runtime_config, &p->chain, e);
+	return chain_read(a->conf, a->path, runtime_config, &p->chain, e);
 }
 
 static int plan_exec(struct attachment *a, const struct request *request, const struct config *config, struct error *e)
@@ -65,7 +66,7 @@ static int offer_exec(struct attachment *a, const struct annotations *annotation
 static int tell_own_addresses(struct attachment *a, const struct config *config, struct error *e)
 {
 	struct exec_private *p = a->private;
-	cleanup_json cJSON *runtime_config = json_copy(config->runtime_config);
+	cleanup_json cJSON *runtime_config = attachment_runtime_config(a, config);
 	cJSON *map = cJSON_GetObjectItemCaseSensitive(runtime_config, ANNOTATIONS_CAPABILITY);
 
 	if (!addressing_is_own(a->conf) || !cJSON_IsObject(map))
@@ -89,7 +90,7 @@ static const struct call_params *call_params(struct attachment *a, const struct 
 {
 	struct exec_private *p = a->private;
 
-	p->params = run_call(run, command, a->ifname);
+	p->params = attachment_call(a, run, command);
 	return &p->params;
 }
 
@@ -171,7 +172,7 @@ static int status_exec(struct attachment *a, struct run *run, struct error *e)
 
 	if (chain_find(p->chain, run->path, e) < 0)
 		return e->err;
-	p->params = run_call(run, "STATUS", "");
+	p->params = run_call(run, "STATUS");
 	return chain_status(p->chain, &p->params, run->call_deadline, e);
 }
 
@@ -179,7 +180,7 @@ static int gc_exec(struct attachment *a, struct run *run, const cJSON *valid, st
 {
 	struct exec_private *p = a->private;
 
-	p->params = run_call(run, "GC", "");
+	p->params = run_call(run, "GC");
 	return chain_gc(p->chain, &p->params, valid, run->call_deadline, e);
 }
 

@@ -6,8 +6,11 @@
 #include "netlink/link.h"
 #include "netlink/probe.h"
 #include "plugin/base/fault.h"
+#include "plugin/base/file.h"
 #include "plugin/base/log.h"
+#include "plugin/default_route.h"
 #include "plugin/interface.h"
+#include "plugin/lease_file.h"
 
 #include <errno.h>
 #include <string.h>
@@ -53,7 +56,7 @@ static int call_ipam(struct attachment *a, struct run *run, const char *command,
 
 	if (!conf)
 		return e->err;
-	p->params = run_call(run, command, a->ifname);
+	p->params = attachment_call(a, run, command);
 	a->made.exec = MADE_INTENDED;
 	return call_start(&p->params, p->addressing.type, conf, run->call_deadline, &p->addressing.call, e);
 }
@@ -184,6 +187,7 @@ static int finish_macvlan(struct attachment *a, struct run *run, struct error *e
 
 	if (p->addressing.kind == ADDRESSING_EXEC && finish_ipam(a, run, e) < 0)
 		return e->err;
+	default_route_forgo(a);
 	if (interface_route(a, run, a->result, e) < 0)
 		return error_wrap(e, "%s: interface %s", a->path, a->ifname);
 	complete_result(a, run);
@@ -241,8 +245,10 @@ static int release_ipam(struct attachment *a, struct run *run, struct error *e)
 	struct macvlan_private *p = a->private;
 
 	if (!p) {
+		cleanup_json cJSON *runtime_config = attachment_runtime_config(a, run->config);
+
 		a->private = p = allocate(1, sizeof(*p));
-		if (chain_read(a->conf, a->path, run->config->runtime_config, &p->chain, e) < 0 ||
+		if (chain_read(a->conf, a->path, runtime_config, &p->chain, e) < 0 ||
 			addressing_read(a->conf, a->path, run->config, &p->addressing, e) < 0)
 			return e->err;
 	}
@@ -273,6 +279,8 @@ static void recall_addresses(struct attachment *a)
 static int release_lease(struct attachment *a, struct run *run, struct error *e)
 {
 	cleanup_etcd_config struct etcd_config *etcd = NULL;
+	cleanup_free char *path = lease_file_path(run, a->ifname);
+	bool recorded = a->made.lease_value;
 
 	if (a->made.lease == MADE_NOTHING)
 		return 0;
@@ -282,7 +290,10 @@ static int release_lease(struct attachment *a, struct run *run, struct error *e)
 		a->made.lease_network = copy_text(a->network);
 	if (!a->made.lease_value && !a->made.addr_count)
 		recall_addresses(a);
-	return lease_release(etcd, a->ifname, run, &a->made, e);
+	if (lease_release(etcd, a->ifname, run, &a->made, e) < 0)
+		return e->err;
+	/* Under another multus lamina was its kube-ipam, with a record of its own. */
+	return recorded ? 0 : file_remove(path, e);
 }
 
 static int del_finish_macvlan(struct attachment *a, struct run *run, struct error *e)
@@ -371,7 +382,7 @@ static int status_macvlan(struct attachment *a, struct run *run, struct error *e
 		return 0;
 	if (call_find(p->addressing.type, run->path, &plugin, e) < 0)
 		return error_wrap(e, "%s.type", p->addressing.path);
-	p->params = run_call(run, "STATUS", "");
+	p->params = run_call(run, "STATUS");
 	return chain_status_ipam(p->chain, p->addressing.type, &p->params, run->call_deadline, e);
 }
 
@@ -381,7 +392,7 @@ static int gc_macvlan(struct attachment *a, struct run *run, const cJSON *valid,
 
 	if (p->addressing.kind != ADDRESSING_EXEC)
 		return 0;
-	p->params = run_call(run, "GC", "");
+	p->params = run_call(run, "GC");
 	return chain_gc_ipam(p->chain, p->addressing.type, &p->params, valid, run->call_deadline, e);
 }
 

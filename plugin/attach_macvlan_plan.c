@@ -27,16 +27,20 @@ bool macvlan_serves(const cJSON *conf)
 	return type && strcmp(type, "macvlan") == 0;
 }
 
-/* runtimeConfig (where declared), then CNI_ARGS, then the configuration: the reference plugin's order. */
-static int choose_mac(struct attachment *a, const struct request *request, const struct config *config, struct error *e)
+/* runtimeConfig (where declared), then CNI_ARGS, where multus appends what the annotation asks for, then the
+ * configuration: the reference plugin's order. */
+static int choose_mac(struct attachment *a, const struct request *request, const cJSON *runtime_config, struct error *e)
 {
 	struct macvlan_private *p = a->private;
 	cleanup_free char *own_key = json_path(a->path, "mac");
 	const char *mac = NULL, *source = "runtimeConfig.mac";
 
 	if (cJSON_IsTrue(json_dig(a->conf, "capabilities", "mac", NULL)))
-		mac = json_text(config->runtime_config, "mac");
-	if (!mac) {
+		mac = json_text(runtime_config, "mac");
+	if (!mac && a->asked && a->asked->mac) {
+		mac = a->asked->mac;
+		source = "mac of the pod's annotation";
+	} else if (!mac) {
 		mac = request->pod.mac ? request->pod.mac : p->mac;
 		source = request->pod.mac ? "MAC (CNI_ARGS)" : own_key;
 	}
@@ -85,11 +89,12 @@ static int read_link_keys(struct attachment *a, struct error *e)
 int macvlan_plan(struct attachment *a, const struct request *request, const struct config *config, struct error *e)
 {
 	struct macvlan_private *p = allocate(1, sizeof(*p));
+	cleanup_json cJSON *runtime_config = attachment_runtime_config(a, config);
 
 	p->mode_name = "";
 	a->private = p;
-	if (chain_read(a->conf, a->path, config->runtime_config, &p->chain, e) < 0 || read_link_keys(a, e) < 0 ||
-		choose_mac(a, request, config, e) < 0 ||
+	if (chain_read(a->conf, a->path, runtime_config, &p->chain, e) < 0 || read_link_keys(a, e) < 0 ||
+		choose_mac(a, request, runtime_config, e) < 0 ||
 		addressing_read(a->conf, a->path, config, &p->addressing, e) < 0)
 		return e->err;
 	if (result_read_dns(a->conf, &p->dns, e) < 0)

@@ -4,6 +4,7 @@
  */
 #pragma once
 
+#include "delegate/networks.h"
 #include "plugin/annotations.h"
 #include "plugin/run.h"
 
@@ -20,6 +21,8 @@ struct made {
 	int ifindex;           /* MADE_DONE */
 	enum made_state rules; /* rules that lead to .table */
 	uint32_t table;
+	struct ip_addr gateways[2]; /* of the pod's default route, where it was asked for over this link: IPv4, IPv6;
+				       family 0: not */
 	enum made_state lease;
 	char *lease_network, *lease_domain;
 	char *lease_value; /* the exact value in the store; NULL: whatever stands there for this container and interface
@@ -43,14 +46,19 @@ struct attachment_ops;
 
 struct attachment {
 	const struct attachment_ops *ops;
-	unsigned int index; /* in delegates: 0 is the default network */
-	char *path;         /* "delegates[1]", for errors */
-	char *network;      /* the delegate's name */
+	unsigned int index; /* among the pod's networks: 0 is the default one */
+	char *path;         /* "delegates[1]", "db/vlan7 spec.config": for errors */
+	char *network;      /* the name in its configuration */
+	char *name; /* what other programs read: "<namespace>/<name>" of its NetworkAttachmentDefinition, else network
+		     */
+	struct network_element *asked; /* what the pod's annotation says of it, owned; NULL: it does not name it */
+	char *resource;                /* resourceName of its NetworkAttachmentDefinition; NULL */
 	char ifname[IFNAMSIZ];
 	bool independent; /* needs no other attachment: may be made while the default network is under way */
 	cJSON *conf;      /* the delegate's configuration, owned */
 	struct made made;
 	cJSON *result; /* what is installed (delegate/result.h); NULL until then, or when nobody remembers */
+	char *args;    /* CNI_ARGS of the call that is under way */
 	void *private; /* the kind's own */
 };
 
@@ -120,8 +128,22 @@ struct attachment_ops {
 extern const struct attachment_ops attach_exec;
 extern const struct attachment_ops attach_macvlan;
 
-/** A new attachment of a delegate's configuration (copied), with the kind that serves it. */
+/** A new attachment of a delegate's configuration (copied), with the kind that serves it. ifname is the runtime's: the
+ * default network's name; all others are net<index>. */
 struct attachment *attachment_new(const cJSON *conf, unsigned int index, const char *ifname);
+
+/** Notes what the pod's annotation says of it; the contents of asked are taken, an interface name among them counts. */
+void attachment_ask(struct attachment *a, struct network_element *asked);
+
+/**
+ * The runtimeConfig that its plugins may be given, each what it declares: the runtime's, with what the pod's annotation
+ * asks for in its place (not for the default network: multus's rule). Owned by the caller; NULL: nothing.
+ */
+cJSON *attachment_runtime_config(const struct attachment *a, const struct config *config);
+
+/** The parameters of a call of another program for this attachment. CNI_ARGS is what multus gives its delegates (see
+ * request_delegate_args), for ADD with the MAC and IP that the pod asks for. Borrows from run and the attachment. */
+struct call_params attachment_call(struct attachment *a, const struct run *run, const char *command);
 
 void attachment_free(struct attachment *a);
 

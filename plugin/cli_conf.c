@@ -2,9 +2,13 @@
 
 #include "delegate/chain.h"
 #include "plugin/base/file.h"
+#include "plugin/selection.h"
 
 #include <errno.h>
 #include <string.h>
+
+/* For the API server, where a plan needs it. */
+#define PLAN_SECONDS 15
 
 static bool is_ours(const cJSON *conf)
 {
@@ -84,6 +88,21 @@ int cli_conf_find(const char *path, cJSON **ret, struct error *e)
 	return 0;
 }
 
+/* As for a pod of namespace default with these annotations. */
+static int add_networks(struct plan *plan, const struct request *request, const struct config *config, struct error *e)
+{
+	const struct pod pod = {
+		.source = POD_RUNTIME, .annotations = json_get(config->runtime_config, ANNOTATIONS_CAPABILITY)};
+	cleanup_run struct run run = {.netns_fd = -1};
+
+	if (!selection_is_wanted(config))
+		return 0;
+	if (run_open(&run, request, config, PLAN_SECONDS, e) < 0)
+		return e->err;
+	run.only_looks = true;
+	return selection_complete(plan, &pod, &run, e);
+}
+
 int cli_conf_plan(cJSON *conf, const char *defaults, struct request *request, struct config *config, struct plan *plan,
 	struct error *e)
 {
@@ -102,7 +121,7 @@ int cli_conf_plan(cJSON *conf, const char *defaults, struct request *request, st
 		.version = version && *version ? version : "0.1.0",
 	};
 	if (request_check(request, e) < 0 || config_read_with(conf, false, defaults, config, e) < 0 ||
-		plan_build(plan, request, config, e) < 0)
+		plan_build(plan, request, config, e) < 0 || add_networks(plan, request, config, e) < 0)
 		return e->err;
 	return plan_place(plan, request, config, json_get(config->runtime_config, ANNOTATIONS_CAPABILITY), e);
 }

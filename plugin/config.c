@@ -14,6 +14,9 @@ static const struct config built_in = {
 	.cni_dir = "/var/lib/cni/multus",
 	.bin_dir = "/opt/cni/bin",
 	.data_dir = "/run/lamina",
+	.conf_dir = "/etc/cni/multus/net.d",
+	.multus_namespace = "kube-system",
+	.global_namespaces = "default",
 	.timeout = 60,
 	.reuse_delay = 60,
 };
@@ -26,6 +29,7 @@ static const struct json_field own_keys[] = {
 	{"nodeName", JSON_STRING, offsetof(struct config, node), false},
 	{"cluster", JSON_STRING, offsetof(struct config, cluster), false},
 	{"domain", JSON_STRING, offsetof(struct config, domain), false},
+	{"kubeconfig", JSON_STRING, offsetof(struct config, kube_config), false},
 	{"conflictProbe", JSON_STRING, offsetof(struct config, conflict_probe_name), false},
 	{"timeout", JSON_INTEGER, offsetof(struct config, timeout), false},
 	{"reuseDelay", JSON_INTEGER, offsetof(struct config, reuse_delay), false},
@@ -35,12 +39,21 @@ static const struct json_field own_keys[] = {
 static const struct json_field plugin_keys[] = {
 	{"delegates", JSON_ARRAY, offsetof(struct config, delegates), false},
 	{"runtimeConfig", JSON_OBJECT, offsetof(struct config, runtime_config), false},
+	{"confDir", JSON_STRING, offsetof(struct config, conf_dir), false},
+	{"clusterNetwork", JSON_STRING, offsetof(struct config, cluster_network), false},
+	{"defaultNetworks", JSON_ARRAY, offsetof(struct config, default_networks), false},
+	{"systemNamespaces", JSON_ARRAY, offsetof(struct config, system_namespaces), false},
+	{"multusNamespace", JSON_STRING, offsetof(struct config, multus_namespace), false},
+	{"globalNamespaces", JSON_STRING, offsetof(struct config, global_namespaces), false},
+	{"namespaceIsolation", JSON_BOOL, offsetof(struct config, isolates_namespaces), false},
+	{"auxiliaryCNIChainName", JSON_STRING, offsetof(struct config, auxiliary_chain), false},
+	{"readinessindicatorfile", JSON_STRING, offsetof(struct config, readiness_file), false},
+	{"retryDeleteOnError", JSON_BOOL, offsetof(struct config, retries_del), false},
 	{.key = NULL},
 };
 
-/* Keys of multus that change what a pod gets. To ignore one would start pods without a network that they were promised.
- */
-static const char *const unserved[] = {"clusterNetwork", "defaultNetworks", "auxiliaryCNIChainName"};
+/* What the daemon of thick multus calls the node's own file system, whose files we see without it. */
+#define HOST_PREFIX "/host"
 
 int config_read_defaults(const char *path, cJSON **ret, struct error *e)
 {
@@ -92,24 +105,90 @@ static int check_name(const char *key, const char *value, struct error *e)
 	return 0;
 }
 
-static int check_delegates(const cJSON *conf, const struct config *config, struct error *e)
+static const char *host_path(const char *path)
+{
+	const size_t length = strlen(HOST_PREFIX);
+
+	return path && strncmp(path, HOST_PREFIX "/", length + 1) == 0 ? path + length : path;
+}
+
+static const char *none_if_empty(const char *text)
+{
+	return text && *text ? text : NULL;
+}
+
+/* multus takes an empty value for an absent one, and its shim's paths are those that its daemon sees. */
+static void adapt_multus_keys(const cJSON *conf, struct config *config)
+{
+	const char *type = json_text(conf, "type");
+
+	config->cluster_network = none_if_empty(config->cluster_network);
+	config->auxiliary_chain = none_if_empty(config->auxiliary_chain);
+	config->readiness_file = none_if_empty(config->readiness_file);
+	if (!*config->global_namespaces)
+		config->global_namespaces = built_in.global_namespaces;
+	if (!type || strcmp(type, "multus-shim") != 0)
+		return;
+	config->cluster_network = host_path(config->cluster_network);
+	config->readiness_file = host_path(config->readiness_file);
+	config->conf_dir = host_path(config->conf_dir);
+}
+
+static int check_list_of_texts(const char *key, const cJSON *list, struct error *e)
+{
+	const cJSON *item;
+	int index = 0;
+
+	cJSON_ArrayForEach(item, list)
+	{
+		if (!cJSON_IsString(item) || !*item->valuestring)
+			return error_set(
+				e, -EINVAL, ERROR_CONFIG, "%s[%d] must be a string that is not empty", key, index);
+		index++;
+	}
+	if (index > MAX_DELEGATES)
+		return error_set(e, -EINVAL, ERROR_CONFIG, "%s has %d elements: at most %d are served", key, index,
+			MAX_DELEGATES);
+	return 0;
+}
+
+static int check_networks(const struct config *config, struct error *e)
+{
+	if (check_list_of_texts("defaultNetworks", config->default_networks, e) < 0 ||
+		check_list_of_texts("systemNamespaces", config->system_namespaces, e) < 0)
+		return e->err;
+	if (config->auxiliary_chain && (!config->cluster_network || config->cluster_network[0] != '/'))
+		return error_set(e, -EINVAL, ERROR_CONFIG,
+			"auxiliaryCNIChainName is \"%.64s\", but clusterNetwork is %.200s: its path says where the "
+			"chain's "
+			"plugins lie",
+			config->auxiliary_chain, config->cluster_network ? config->cluster_network : "missing");
+	if (config->auxiliary_chain && !request_is_name(config->auxiliary_chain))
+		return error_set(e, -EINVAL, ERROR_CONFIG,
+			"auxiliaryCNIChainName is \"%.64s\": it must be a name of letters, digits, '.', '-' and '_'",
+			config->auxiliary_chain);
+	return 0;
+}
+
+static int check_delegates(const cJSON *conf, struct config *config, struct error *e)
 {
 	const char *type = json_text(conf, "type");
 	int count = cJSON_GetArraySize(config->delegates);
 
-	if (!type || !chain_is_own_type(type) || strcmp(type, "multus-shim") == 0 || strcmp(type, "kube-ipam") == 0)
-		return error_set(e, -EINVAL, ERROR_CONFIG, "type is %.64s: it must be lamina, multus-cni or multus",
-			type ? type : "missing");
-	for (size_t i = 0; i < ARRAY_SIZE(unserved); i++) {
-		if (json_get(conf, unserved[i]))
-			return error_set(e, -EINVAL, ERROR_CONFIG,
-				"%s is not supported by this version: list the networks in delegates and remove the "
-				"key",
-				unserved[i]);
+	if (!type || !chain_is_own_type(type) || strcmp(type, "kube-ipam") == 0)
+		return error_set(e, -EINVAL, ERROR_CONFIG,
+			"type is %.64s: it must be lamina, multus-cni, multus or multus-shim", type ? type : "missing");
+	if (check_networks(config, e) < 0)
+		return e->err;
+	if (config->cluster_network) {
+		/* multus's rule: they are not looked at. */
+		config->delegates = config->no_delegates = cJSON_CreateArray();
+		return 0;
 	}
 	if (count == 0)
 		return error_set(e, -EINVAL, ERROR_CONFIG,
-			"delegates is missing or empty: it must list the pod's networks, the default one first");
+			"delegates is missing or empty: it must list the pod's networks, the default one first, or "
+			"clusterNetwork name it");
 	if (count > MAX_DELEGATES)
 		return error_set(e, -EINVAL, ERROR_CONFIG, "delegates has %d elements: at most %d are served", count,
 			MAX_DELEGATES);
@@ -131,14 +210,12 @@ static int read_probe(struct config *config, struct error *e)
 	return 0;
 }
 
-/* The plugin's own, else the first one of an ipam section: they are one cluster's. */
+/* The first one of an ipam section: they are one cluster's. */
 static const char *find_kube_config(const cJSON *conf, const struct config *config)
 {
-	const char *path = json_text(conf, "kubeconfig");
+	const char *path = json_text(json_get(conf, "ipam"), "kubeConfig");
 	const cJSON *delegate;
 
-	if (!path || !*path)
-		path = json_text(json_get(conf, "ipam"), "kubeConfig");
 	cJSON_ArrayForEach(delegate, config->delegates)
 	{
 		if (!path || !*path)
@@ -147,12 +224,29 @@ static const char *find_kube_config(const cJSON *conf, const struct config *conf
 	return path && *path ? path : NULL;
 }
 
+/* multus's rule: without a file, what the environment of a pod says; runtimes on a node have none of it. */
+static bool is_in_cluster(void)
+{
+	const char *host = getenv("KUBERNETES_SERVICE_HOST"), *port = getenv("KUBERNETES_SERVICE_PORT");
+
+	return host && *host && port && *port;
+}
+
 static void read_kube_config(const cJSON *conf, struct config *config)
 {
-	const char *own = json_text(conf, "kubeconfig");
+	const char *own = none_if_empty(json_text(conf, "kubeconfig")), *type = json_text(conf, "type");
+	const bool is_ours = type && chain_is_own_type(type);
 
-	config->kube_config = find_kube_config(conf, config);
-	config->reads_networks = own && *own;
+	if (!own)
+		own = none_if_empty(json_text(config->defaults, "kubeconfig"));
+	if (is_ours && strcmp(type, "multus-shim") == 0)
+		own = host_path(own);
+	config->in_cluster = is_ours && !own && is_in_cluster();
+	config->reads_networks = is_ours && (own || config->in_cluster);
+	if (config->in_cluster)
+		config->kube_config = NULL;
+	else
+		config->kube_config = own ? own : find_kube_config(conf, config);
 }
 
 static int check_kube_config(const struct config *config, struct error *e)
@@ -195,6 +289,7 @@ int config_read_with(const cJSON *conf, bool as_ipam, const char *defaults, stru
 	if (read_defaults(defaults, ret, e) < 0 || json_read(conf, "", own_keys, ret, e) < 0 ||
 		json_read(conf, "", plugin_keys, ret, e) < 0 || check_own(ret, e) < 0)
 		return e->err;
+	adapt_multus_keys(conf, ret);
 	read_kube_config(conf, ret);
 	if (check_kube_config(ret, e) < 0)
 		return e->err;
@@ -258,6 +353,7 @@ void config_read_folders_with(const cJSON *conf, const char *defaults, struct co
 	if (cluster && check_name("cluster", cluster, &ignored) == 0)
 		ret->cluster = cluster;
 	ret->delegates = json_get(conf, "delegates");
+	ret->retries_del = cJSON_IsTrue(json_get(conf, "retryDeleteOnError"));
 	read_kube_config(conf, ret);
 
 	const cJSON *timeout = json_get(conf, "timeout");
@@ -274,5 +370,6 @@ void config_read_folders(const cJSON *conf, struct config *ret)
 void config_clear(struct config *config)
 {
 	cJSON_Delete(config->defaults);
+	cJSON_Delete(config->no_delegates);
 	*config = (struct config){0};
 }

@@ -19,14 +19,28 @@ struct config {
 	enum conflict_probe conflict_probe;
 	const char *conflict_probe_name; /* as it was given */
 	const char *kube_config;         /* how to reach the API server: `kubeconfig`, else the first ipam section's
-					    `kubeConfig`;	 NULL: not */
-	bool reads_networks;             /* it is `kubeconfig`: multus would read the pod's networks annotation */
+					    `kubeConfig`; NULL: not, unless in_cluster */
+	bool reads_networks;             /* it is `kubeconfig`, or in_cluster: the pod's networks annotation counts, and
+					    its network-status is written */
 	int64_t timeout;                 /* seconds for an ADD, 1-600, default 60 */
 	int64_t reuse_delay;             /* seconds, default 60 */
-	const cJSON *delegates;          /* array; NULL as the kube-ipam plugin */
-	const cJSON *runtime_config;     /* NULL when absent */
-	bool declares_annotations;       /* capabilities["io.kubernetes.cri.pod-annotations"] is true */
-	cJSON *defaults;                 /* owned: /etc/lamina/defaults.json */
+	const char *conf_dir;            /* confDir: where networks are looked for by name */
+	const char *cluster_network;     /* clusterNetwork, the default network in place of delegates; NULL: none */
+	const cJSON *default_networks;   /* defaultNetworks: names, behind clusterNetwork; NULL: none */
+	const cJSON *system_namespaces;  /* whose pods get no defaultNetworks; NULL: kube-system */
+	const char
+		*multus_namespace; /* where clusterNetwork, defaultNetworks and a pod's default network are defined */
+	const char *global_namespaces; /* comma list: with namespaceIsolation all pods may use what is defined there */
+	bool isolates_namespaces;      /* namespaceIsolation */
+	const char *auxiliary_chain;   /* auxiliaryCNIChainName; NULL: none */
+	const char *readiness_file;    /* readinessindicatorfile; NULL: none */
+	bool retries_del;              /* retryDeleteOnError */
+	bool in_cluster;               /* the API server is the one that a pod finds in its environment */
+	const cJSON *delegates;        /* array; NULL as the kube-ipam plugin; empty with clusterNetwork */
+	const cJSON *runtime_config;   /* NULL when absent */
+	bool declares_annotations;     /* capabilities["io.kubernetes.cri.pod-annotations"] is true */
+	cJSON *defaults;               /* owned: /etc/lamina/defaults.json */
+	cJSON *no_delegates;           /* owned: an empty array */
 };
 
 /** The capability through which a runtime hands over the pod's annotations (containerd >= 1.5, CRI-O >= 1.29). */

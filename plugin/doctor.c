@@ -113,6 +113,7 @@ static void (*const checks[])(struct doctor *doctor) = {
 	doctor_check_access,
 	doctor_check_certificates,
 	doctor_check_api,
+	doctor_check_networks,
 	doctor_check_annotations,
 	doctor_check_outbox,
 	doctor_check_timer,

@@ -51,6 +51,7 @@ struct doctor {
 	struct kube *kube;               /* borrowed; NULL: none is configured, or kube_error */
 	struct error kube_error;
 	struct kube_look look;
+	struct kube_look_networks networks; /* only where the plugin reads networks annotations */
 };
 
 /** A finding of that check that is as it should be. text is a format. */
@@ -124,6 +125,9 @@ void doctor_check_certificates(struct doctor *doctor);
 
 /** The API server, and what its user may read. */
 void doctor_check_api(struct doctor *doctor);
+
+/** Whether the user may read what networks annotations name, and write what multus writes. */
+void doctor_check_networks(struct doctor *doctor);
 
 /** Who says what a pod's annotations are. */
 void doctor_check_annotations(struct doctor *doctor);

@@ -1,6 +1,7 @@
 /* etcd and the API server: all that can be asked at once is asked at once, and what they said is told later. */
 #include "plugin/base/log.h"
 #include "plugin/doctor_checks.h"
+#include "plugin/selection.h"
 
 #include <errno.h>
 #include <string.h>
@@ -117,6 +118,8 @@ void doctor_ask(struct doctor *doctor)
 		return;
 	kube_set_deadline(doctor->kube, clock_now() + API_TIME);
 	kube_look(doctor->kube, run->node, &doctor->look);
+	if (run->config->reads_networks)
+		kube_look_networks(doctor->kube, &doctor->networks);
 }
 
 void doctor_forget_answers(struct doctor *doctor)
@@ -132,6 +135,7 @@ void doctor_forget_answers(struct doctor *doctor)
 	free(doctor->clusters);
 	error_clear(&doctor->kube_error);
 	kube_look_clear(&doctor->look);
+	kube_look_networks_clear(&doctor->networks);
 }
 
 /* --- telling: etcd --- */
@@ -301,4 +305,38 @@ void doctor_check_api(struct doctor *doctor)
 			"lamina ip release");
 	else
 		doctor_ok(doctor, "api", "not used: no kubeConfig");
+}
+
+static void tell_writing(struct doctor *doctor)
+{
+	const struct kube_look_networks *look = &doctor->networks;
+
+	if (look->rights.err)
+		doctor_note(doctor, "networks", "nobody says whether network-status and events may be written: %s",
+			look->rights.message);
+	else if (!look->writes_status || !look->writes_events)
+		doctor_note(doctor, "networks",
+			"pods start, but no %s%s%s is written: the user of %s lacks the right to %s; " RIGHTS,
+			look->writes_status ? "" : "network-status",
+			look->writes_status || look->writes_events ? "" : " and no ",
+			look->writes_events ? "" : "event", doctor->stores.run.kubeconfig->path,
+			look->writes_status ? "create events" : "patch or update pods/status");
+}
+
+void doctor_check_networks(struct doctor *doctor)
+{
+	const struct kube_look_networks *look = &doctor->networks;
+	const struct run *run = &doctor->stores.run;
+
+	/* A server that cannot be asked has been told of. */
+	if (!doctor->opened || !doctor->kube || !run->config->reads_networks || doctor->look.pods.err == -EAGAIN)
+		return;
+	if (look->definitions.err)
+		doctor_bad(doctor, "networks", is_refused(&look->definitions) ? RIGHTS : NULL,
+			"a pod whose annotation asks for networks does not start: %s", look->definitions.message);
+	else
+		doctor_ok(doctor, "networks",
+			"NetworkAttachmentDefinitions may be read, in " ANNOTATION_NETWORKS
+			" and the pod's own default network");
+	tell_writing(doctor);
 }

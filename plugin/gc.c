@@ -8,6 +8,7 @@
 #include "plugin/base/log.h"
 #include "plugin/import.h"
 #include "plugin/lease.h"
+#include "plugin/selection.h"
 #include "plugin/verbs.h"
 
 #include <errno.h>
@@ -73,6 +74,18 @@ static int read_lists(struct gc *gc, struct error *e)
 	return cached_results_list(gc->config.cni_dir, &gc->results, &gc->result_count, e);
 }
 
+/* What the configuration only names: a definition that is away now is no reason to leave everything else. */
+static void plan_cluster_network(struct gc *gc, struct error *e)
+{
+	cleanup_run struct run run = {.netns_fd = -1};
+	cleanup_error struct error failed = {0};
+	const struct pod nobody = {.source = POD_NONE};
+
+	if (run_open(&run, &gc->request, &gc->config, 1 + gc_share(gc->scope.deadline, 1), &failed) == 0)
+		selection_complete(&gc->plan, &nobody, &run, &failed);
+	error_add(e, &failed);
+}
+
 /* A delegate that no ADD would accept is an error, and the others' turn comes all the same. */
 static void plan_delegates(struct gc *gc, struct error *e)
 {
@@ -90,6 +103,8 @@ static void plan_delegates(struct gc *gc, struct error *e)
 			plan_append(&gc->plan, steal_ptr(a));
 		error_add(e, &failed);
 	}
+	if (gc->config.cluster_network)
+		plan_cluster_network(gc, e);
 }
 
 static const struct attachment *find_delegate(const struct gc *gc, const char *network)
@@ -101,8 +116,8 @@ static const struct attachment *find_delegate(const struct gc *gc, const char *n
 	return NULL;
 }
 
-/* multus notes neither the outer network nor the namespace: its record goes only where its cached results name networks
- * of ours and a namespace that is not there any more. */
+/* multus notes neither the outer network nor the namespace: its record goes only where its cached results name a
+ * network of ours and a namespace that is not there any more. */
 static bool is_orphan_of_multus(const struct gc *gc, const struct state_entry *entry)
 {
 	bool ours = false;
@@ -114,10 +129,10 @@ static bool is_orphan_of_multus(const struct gc *gc, const struct state_entry *e
 
 		if (strcmp(cached->container_id, entry->container_id) != 0)
 			continue;
-		if (!*cached->netns || access(cached->netns, F_OK) == 0 || errno != ENOENT ||
-			!find_delegate(gc, cached->network))
+		if (!*cached->netns || access(cached->netns, F_OK) == 0 || errno != ENOENT)
 			return false;
-		ours = true;
+		/* The others are what its annotation asked for. */
+		ours |= find_delegate(gc, cached->network) != NULL;
 	}
 	return ours;
 }

@@ -147,6 +147,12 @@ static bool is_default(const struct route *route)
 	return route->dst.length == 0 && (route->table == 0 || route->table == 254);
 }
 
+/* The pod's own, which the result has since it was put in the place of all others: see default_route.h. */
+static bool is_pods_default(const struct attachment *a, const struct route *route)
+{
+	return is_default(route) && a->made.gateways[route->dst.addr.family == AF_INET6].family;
+}
+
 /* Calls each(route or rule) for all that the result wants of an attachment: adding and checking walk the same list. */
 struct walk {
 	struct run *run;
@@ -221,6 +227,8 @@ static int walk_routes(
 
 		if (read_route(item, &addresses, a->made.ifindex, route, e) < 0)
 			return e->err;
+		if (is_pods_default(a, route))
+			continue;
 		if (a->made.table && is_default(route))
 			own_table[route->dst.addr.family == AF_INET6] = true;
 		else if (walk->route(walk->run->pod, route, e) < 0)

@@ -23,7 +23,8 @@ int interface_address(const struct attachment *a, struct run *run, const cJSON *
 /**
  * Installs the result's routes. The default network's all go into the main table. Of any other, a default route does
  * not: it goes into table made.table, with a copy of the connected and of its other routes of that family, and rules
- * lead there what comes from its addresses or their subnet. made.rules says so.
+ * lead there what comes from its addresses or their subnet. made.rules says so. The pod's own default route
+ * (made.gateways) is default_route.h's.
  */
 int interface_route(struct attachment *a, struct run *run, const cJSON *result, struct error *e);
 

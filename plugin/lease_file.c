@@ -6,15 +6,15 @@
 #include <errno.h>
 #include <string.h>
 
-char *lease_file_path(const struct run *run)
+char *lease_file_path(const struct run *run, const char *ifname)
 {
-	return format_text("%s/lease/%s.%s", run->config->cni_dir, run->request->container_id, run->request->ifname);
+	return format_text("%s/lease/%s.%s", run->config->cni_dir, run->request->container_id, ifname);
 }
 
 int lease_file_write(
 	const struct made *made, const struct etcd_config *etcd, bool done, const struct run *run, struct error *e)
 {
-	cleanup_free char *path = lease_file_path(run);
+	cleanup_free char *path = lease_file_path(run, run->request->ifname);
 	cleanup_json cJSON *out = cJSON_CreateObject();
 
 	json_put(out, "v", cJSON_CreateNumber(1));

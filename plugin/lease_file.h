@@ -12,7 +12,7 @@ struct lease_file {
 };
 
 /** Its path. Owned by the caller. */
-char *lease_file_path(const struct run *run);
+char *lease_file_path(const struct run *run, const char *ifname);
 
 /** Writes it; done as in state_save. */
 int lease_file_write(

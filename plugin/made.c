@@ -11,6 +11,20 @@ static void print_state(cJSON *out, const char *key, enum made_state state, bool
 	json_put_text(out, key, state_names[done ? state : MADE_INTENDED]);
 }
 
+static void print_gateways(cJSON *out, const struct made *made)
+{
+	cJSON *list = cJSON_CreateArray();
+
+	for (size_t i = 0; i < ARRAY_SIZE(made->gateways); i++) {
+		if (made->gateways[i].family)
+			cJSON_AddItemToArray(list, cJSON_CreateString(ip_text(&made->gateways[i]).s));
+	}
+	if (list->child)
+		json_put(out, "gateways", list);
+	else
+		cJSON_Delete(list);
+}
+
 cJSON *made_print(const struct made *made, bool done)
 {
 	cJSON *out = cJSON_CreateObject(), *addrs = cJSON_CreateArray();
@@ -22,6 +36,7 @@ cJSON *made_print(const struct made *made, bool done)
 	json_put(out, "ifindex", cJSON_CreateNumber(made->ifindex));
 	print_state(out, "rules", made->rules, done);
 	json_put(out, "table", cJSON_CreateNumber(made->table));
+	print_gateways(out, made);
 	print_state(out, "lease", made->lease, done);
 	if (made->lease_network)
 		json_put_text(out, "leaseNetwork", made->lease_network);
@@ -61,6 +76,19 @@ static void read_addresses(const cJSON *list, struct made *ret)
 	}
 }
 
+static void read_gateways(const cJSON *list, struct made *ret)
+{
+	const cJSON *item;
+
+	cJSON_ArrayForEach(item, list)
+	{
+		struct ip_addr addr;
+
+		if (cJSON_IsString(item) && ip_parse(item->valuestring, &addr))
+			ret->gateways[addr.family == AF_INET6] = addr;
+	}
+}
+
 void made_read(const cJSON *json, bool done, struct made *ret)
 {
 	const char *mac = json_text(json, "mac");
@@ -81,6 +109,7 @@ void made_read(const cJSON *json, bool done, struct made *ret)
 		ret->ifindex = (int)ifindex->valuedouble;
 	if (cJSON_IsNumber(table) && table->valuedouble > 0 && table->valuedouble < 4294967295.0)
 		ret->table = (uint32_t)table->valuedouble;
+	read_gateways(json_get(json, "gateways"), ret);
 	read_addresses(json_get(json, "addresses"), ret);
 }
 

@@ -4,48 +4,13 @@
 #include "plugin/addressing.h"
 #include "plugin/base/fault.h"
 #include "plugin/base/log.h"
+#include "plugin/default_route.h"
 
 #include <errno.h>
 #include <string.h>
 
 /* How long other programs' DEL goes before ours: they take 30 ms. */
 #define HEAD_START SECONDS
-
-/* The first that serves a configuration makes it; attach_exec serves everything. */
-static const struct attachment_ops *const kinds[] = {&attach_macvlan, &attach_exec};
-
-struct attachment *attachment_new(const cJSON *conf, unsigned int index, const char *ifname)
-{
-	struct attachment *a = allocate(1, sizeof(*a));
-	const char *name = json_text(conf, "name");
-
-	for (size_t i = 0; i < ARRAY_SIZE(kinds) && !a->ops; i++) {
-		if (kinds[i]->serves(conf))
-			a->ops = kinds[i];
-	}
-	a->index = index;
-	a->path = format_text("delegates[%u]", index);
-	/* It becomes part of file names: what no network may be called is nobody's. */
-	a->network = copy_text(name && request_is_name(name) ? name : "");
-	a->conf = json_copy(conf);
-	if (index == 0)
-		snprintf(a->ifname, sizeof(a->ifname), "%s", ifname);
-	else
-		snprintf(a->ifname, sizeof(a->ifname), "net%u", index);
-	return a;
-}
-
-void attachment_free(struct attachment *a)
-{
-	if (a->ops->free)
-		a->ops->free(a);
-	free(a->path);
-	free(a->network);
-	made_clear(&a->made);
-	cJSON_Delete(a->conf);
-	cJSON_Delete(a->result);
-	free(a);
-}
 
 void plan_append(struct plan *plan, struct attachment *a)
 {
@@ -73,30 +38,51 @@ void plan_assume(struct plan *plan, const struct request *request, const struct 
 	}
 }
 
+static int refuse_ifname(const struct attachment *a, const struct attachment *other, struct error *e)
+{
+	if (a->asked && a->asked->ifname)
+		return error_set(e, -EINVAL, ERROR_CONFIG,
+			"the pod's annotation asks for interface %s of network %s, a name that network %s needs: "
+			"choose "
+			"another one",
+			a->ifname, a->name, other->name);
+	return error_set(e, -EINVAL, ERROR_ENVIRONMENT,
+		"CNI_IFNAME is %s, which %s needs for itself: choose another name", a->ifname, other->path);
+}
+
 static int check_ifnames(const struct plan *plan, struct error *e)
 {
 	for (size_t i = 1; i < plan->count; i++) {
-		if (strcmp(plan->attachments[i]->ifname, plan->attachments[0]->ifname) == 0)
-			return error_set(e, -EINVAL, ERROR_ENVIRONMENT,
-				"CNI_IFNAME is %s, which %s needs for itself: choose another name",
-				plan->attachments[0]->ifname, plan->attachments[i]->path);
+		for (size_t j = 0; j < i; j++) {
+			const struct attachment *a = plan->attachments[i], *other = plan->attachments[j];
+
+			if (strcmp(a->ifname, other->ifname) == 0)
+				return a->asked && a->asked->ifname ? refuse_ifname(a, other, e)
+								    : refuse_ifname(other, a, e);
+		}
 	}
 	return 0;
 }
 
-/* Two delegates of one name would share their cache files and claims. */
+/* Two delegates of one name would share their claims by mistake; a pod that asks twice for a network means it. */
 static int check_networks(const struct plan *plan, struct error *e)
 {
 	for (size_t i = 1; i < plan->count; i++) {
 		for (size_t j = 0; j < i; j++) {
-			if (strcmp(plan->attachments[i]->network, plan->attachments[j]->network) == 0)
+			const struct attachment *a = plan->attachments[i], *other = plan->attachments[j];
+
+			if (!a->asked && strcmp(a->network, other->network) == 0)
 				return error_set(e, -EINVAL, ERROR_CONFIG,
-					"%s.name is \"%s\", the name of %s: each network needs its own",
-					plan->attachments[i]->path, plan->attachments[i]->network,
-					plan->attachments[j]->path);
+					"%s.name is \"%s\", the name of %s: each network needs its own", a->path,
+					a->network, other->path);
 		}
 	}
 	return 0;
+}
+
+int plan_check(const struct plan *plan, struct error *e)
+{
+	return check_ifnames(plan, e) < 0 ? e->err : check_networks(plan, e);
 }
 
 /* Whether an attachment's addresses are claimed here, so that an address that the pod asks for may be meant for it. */
@@ -147,6 +133,29 @@ static int place(
 		ip_text(&wanted->addr).s, subnets);
 }
 
+/* Addresses that the pod asks of just this network ("ips" of the networks annotation). */
+static int place_asked(struct attachment *a, struct error *e)
+{
+	for (size_t i = 0; claims(a) && a->asked && i < a->asked->ip_count; i++) {
+		const struct annotations none = {0};
+		struct ip_prefix prefix;
+		bool taken = false;
+
+		if (!ip_parse_prefix(a->asked->ips[i], &prefix) && !ip_parse(a->asked->ips[i], &prefix.addr))
+			return error_set(e, -EINVAL, ERROR_CONFIG, "ips of network %s: \"%.64s\" is no address",
+				a->name, a->asked->ips[i]);
+		if (a->ops->offer(a, &none, &prefix.addr, "ips of the pod's networks annotation", &taken, e) < 0)
+			return error_wrap(e, "network %s", a->name);
+		if (!taken)
+			return error_set(e, -EINVAL, ERROR_CONFIG,
+				"ips of the pod's networks annotation asks network %s for %s: no subnet of it holds "
+				"that "
+				"address",
+				a->name, ip_text(&prefix.addr).s);
+	}
+	return 0;
+}
+
 bool plan_claims(const struct plan *plan)
 {
 	bool any = false;
@@ -172,6 +181,10 @@ int plan_place(struct plan *plan, const struct request *request, const struct co
 					 "args.cni.ips", false, e) < 0)
 			return error_wrap(e, "%s", a->path);
 	}
+	for (size_t i = 0; i < plan->count; i++) {
+		if (place_asked(plan->attachments[i], e) < 0)
+			return e->err;
+	}
 	for (size_t i = 0; i < annotations.count; i++) {
 		if (place(plan, &annotations, &annotations.wanted[i], e) < 0)
 			return e->err;
@@ -195,7 +208,7 @@ int plan_build(struct plan *plan, const struct request *request, const struct co
 		if (a->ops->plan(a, request, config, e) < 0)
 			return e->err;
 	}
-	return check_ifnames(plan, e) < 0 ? e->err : check_networks(plan, e);
+	return plan_check(plan, e);
 }
 
 static int check_name_free(const struct attachment *a, struct run *run, struct error *e)
@@ -277,7 +290,7 @@ int plan_make(struct plan *plan, struct run *run, struct error *e)
 
 		if (i > 0 && !a->independent && a->ops->start(a, run, e) < 0)
 			return e->err;
-		if (a->ops->finish(a, run, e) < 0)
+		if (a->ops->finish(a, run, e) < 0 || default_route_apply(plan, a, run, e) < 0)
 			return e->err;
 		trace_step(a->ifname);
 	}

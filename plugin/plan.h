@@ -14,6 +14,10 @@ struct plan {
  */
 int plan_build(struct plan *plan, const struct request *request, const struct config *config, struct error *e);
 
+/** Whether names fit together: no interface twice, no two delegates of one name. plan_build has done it; who puts more
+ * into the plan does it again. */
+int plan_check(const struct plan *plan, struct error *e);
+
 /** Whether addresses are claimed for it here, so that the pod's annotations must be known. */
 bool plan_claims(const struct plan *plan);
 

@@ -24,7 +24,7 @@ int pod_find(struct pod *ret, const struct request *request, const struct config
 	if (map)
 		return 0;
 	ret->source = pod->pod ? POD_API : POD_NONE;
-	if (!pod->pod || config->kube_config)
+	if (!pod->pod || config->kube_config || config->in_cluster)
 		return 0;
 	if (config->declares_annotations)
 		return error_set(e, -ENOENT, ERROR_CONFIG,
@@ -91,12 +91,23 @@ static int await_one(struct pod *pod, struct error *e)
 	return kube_pod_await(call, &pod->object, e);
 }
 
+/* The kubelet reads it from a file or from elsewhere, and the API server has a mirror of it, with a UID of its own
+ * (multus's rule). */
+static bool has_static_source(const cJSON *annotations)
+{
+	const char *source = json_text(annotations, "kubernetes.io/config.source");
+
+	return source && strcmp(source, "api") != 0;
+}
+
 /* What a cache has of a pod before it was bound to a node is older than what the kubelet starts. */
 static bool is_asked_for(const struct pod *pod, const struct run *run, bool latest)
 {
 	const char *uid = run->request->pod.uid;
 
-	return pod->object.found && (!uid || !pod->object.uid || strcmp(uid, pod->object.uid) == 0) &&
+	return pod->object.found &&
+	       (!uid || !pod->object.uid || strcmp(uid, pod->object.uid) == 0 ||
+		       has_static_source(pod->object.annotations)) &&
 	       (latest || pod->object.node);
 }
 
@@ -143,17 +154,19 @@ int pod_await(struct pod *pod, struct run *run, struct error *e)
 	return 0;
 }
 
-int pod_check_networks(const struct pod *pod, const struct config *config, struct error *e)
+bool pod_is_static(const struct pod *pod)
 {
-	static const char *const unserved[] = {"k8s.v1.cni.cncf.io/networks", "v1.multus-cni.io/default-network"};
+	return has_static_source(pod->annotations);
+}
 
-	for (size_t i = 0; i < ARRAY_SIZE(unserved) && config->reads_networks; i++) {
-		if (cJSON_GetObjectItemCaseSensitive(pod->annotations, unserved[i]))
-			return error_set(e, -ENOTSUP, ERROR_CONFIG,
-				"the pod's annotation %s is not supported by this version: list the networks in "
-				"delegates",
-				unserved[i]);
-	}
+int pod_look(struct pod *pod, struct run *run, struct error *e)
+{
+	if (pod->source != POD_API)
+		return 0;
+	if (start(pod, run, true, e) < 0 || await_one(pod, e) < 0)
+		return name_pod(run, e);
+	pod->object.found = is_asked_for(pod, run, true);
+	pod->annotations = pod->object.found ? pod->object.annotations : NULL;
 	return 0;
 }
 

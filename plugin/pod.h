@@ -35,9 +35,13 @@ int pod_ask(struct pod *pod, struct run *run, struct error *e);
  */
 int pod_await(struct pod *pod, struct run *run, struct error *e);
 
-/** Annotations of multus that ask for networks which this version does not make: ERROR_CONFIG, when the configuration
- * would have multus read them. */
-int pod_check_networks(const struct pod *pod, const struct config *config, struct error *e);
+/** Whether the kubelet has it from elsewhere than the API server, whose mirror of it has another UID. Its annotations
+ * are known. */
+bool pod_is_static(const struct pod *pod);
+
+/** Asks the API server for the pod just once: .annotations are set when that pod is there, else .object.found is false
+ * and that is success. For who can do without. */
+int pod_look(struct pod *pod, struct run *run, struct error *e);
 
 void pod_clear(struct pod *pod);
 #define cleanup_pod CLEANUP(pod_clear)

@@ -141,6 +141,7 @@ static int keep_arg(struct request_args *args, const char *key, const char *valu
 		{"K8S_POD_NAMESPACE", &args->ns},
 		{"K8S_POD_NAME", &args->pod},
 		{"K8S_POD_UID", &args->uid},
+		{"K8S_POD_INFRA_CONTAINER_ID", &args->sandbox},
 		{"IP", &args->ip},
 		{"MAC", &args->mac},
 	};
@@ -280,11 +281,54 @@ int request_read(struct request *ret, int stdin_fd, struct error *e)
 	return read_args(ret, e);
 }
 
+static const char *text_or_empty(const char *text)
+{
+	return text ? text : "";
+}
+
+/* Appends ";key=value", or fills the value of that key where it is empty. */
+static void merge_arg(char **args, const char *key, const char *value)
+{
+	cleanup_free char *before = *args;
+	cleanup_free char *empty = format_text(";%s=;", key);
+	char *place = *value ? strstr(before, empty) : NULL;
+
+	if (place) {
+		place += strlen(empty) - 1;
+		*args = format_text("%.*s%s%s", (int)(place - before), before, value, place);
+	} else {
+		*args = format_text("%s%s=%s;", before, key, value);
+	}
+}
+
+char *request_delegate_args(const struct request *request)
+{
+	const struct request_args *pod = &request->pod;
+	cleanup_free char *list = copy_text(request->args);
+	char *rest = list;
+	/* With a separator at both ends while it grows. */
+	cleanup_free char *args = format_text(";IgnoreUnknown=true;K8S_POD_NAMESPACE=%s;K8S_POD_NAME=%s;"
+					      "K8S_POD_INFRA_CONTAINER_ID=%s;K8S_POD_UID=%s;",
+		text_or_empty(pod->ns), text_or_empty(pod->pod), text_or_empty(pod->sandbox), text_or_empty(pod->uid));
+
+	for (char *pair = strsep(&rest, ";"); pair; pair = strsep(&rest, ";")) {
+		char *value = strchr(pair, '=');
+
+		if (!value)
+			continue;
+		*value++ = '\0';
+		merge_arg(&args, pair, value);
+	}
+	args[strlen(args) - 1] = '\0';
+	return copy_text(args + 1);
+}
+
 void request_clear(struct request *request)
 {
 	free(request->pod.ns);
 	free(request->pod.pod);
 	free(request->pod.uid);
+	free(request->pod.sandbox);
 	free(request->pod.ip);
 	free(request->pod.mac);
 	cJSON_Delete(request->conf);

@@ -11,6 +11,7 @@ enum verb { VERB_ADD, VERB_DEL, VERB_CHECK, VERB_GC, VERB_STATUS, VERB_VERSION }
 /** CNI_ARGS as the kubelet's runtimes and people fill it. Owned strings, NULL when absent or empty. */
 struct request_args {
 	char *ns, *pod, *uid; /* K8S_POD_NAMESPACE, K8S_POD_NAME, K8S_POD_UID */
+	char *sandbox;        /* K8S_POD_INFRA_CONTAINER_ID */
 	char *ip;             /* IP: comma list */
 	char *mac;            /* MAC */
 };
@@ -32,6 +33,13 @@ struct request {
  * then what an error should state, where it was readable.
  */
 int request_read(struct request *ret, int stdin_fd, struct error *e);
+
+/**
+ * CNI_ARGS as multus gives it to its delegates (newCNIRuntimeConf): IgnoreUnknown, the pod's namespace, name, sandbox
+ * and UID, then every pair of the runtime's own, which fills a value that is still empty, else is appended. So a pod's
+ * pairs stand there twice, as plugins know it from multus. Owned by the caller.
+ */
+char *request_delegate_args(const struct request *request);
 
 /** Checks name and version of a request that was not read from a runtime, as request_read does. */
 int request_check(const struct request *request, struct error *e);

@@ -118,6 +118,8 @@ int run_http(struct run *run, struct http **ret, struct error *e)
 
 int run_read_kubeconfig(struct run *run, struct error *e)
 {
+	if (!run->kubeconfig && run->config->in_cluster)
+		return kubeconfig_in_cluster(&run->kubeconfig, e);
 	if (run->kubeconfig || !run->config->kube_config)
 		return 0;
 	return kubeconfig_read(run->config->kube_config, &run->kubeconfig, e);
@@ -128,7 +130,7 @@ int run_kube(struct run *run, struct kube **ret, struct error *e)
 	struct http *http = NULL;
 
 	*ret = run->kube;
-	if (run->kube || !run->config->kube_config)
+	if (run->kube || (!run->config->kube_config && !run->config->in_cluster))
 		return 0;
 	if (run_read_kubeconfig(run, e) < 0 || run_http(run, &http, e) < 0 ||
 		kube_open(run->kubeconfig, http, run_within(run, API_SECONDS), &run->kube, e) < 0)
@@ -156,13 +158,13 @@ void run_close_stores(struct run *run)
 	run->store = NULL;
 }
 
-struct call_params run_call(const struct run *run, const char *command, const char *ifname)
+struct call_params run_call(const struct run *run, const char *command)
 {
 	return (struct call_params){
 		.command = command,
 		.container_id = run->request->container_id,
 		.netns = run->call_netns,
-		.ifname = ifname,
+		.ifname = "",
 		.args = run->request->args,
 		.path = run->path,
 	};

@@ -31,6 +31,7 @@ struct run {
 	struct nl *pod;           /* a socket in the pod's; NULL: gone */
 	bool going_back;          /* a failed ADD is being undone */
 	bool only_looks;          /* nothing is written: no TLS sessions, no notes about servers */
+	bool asks_nobody;         /* no server, only what lies on this node */
 	int64_t deadline;         /* of the verb, or of its rollback (clock_now) */
 	int64_t call_deadline;    /* of one delegate */
 	struct store *store;      /* this node's, opened on first use by lease_store */
@@ -54,8 +55,8 @@ int run_open(
  */
 int run_enter(struct run *run, const char *path, struct error *e);
 
-/** The parameters of a call of another program for one of the container's interfaces. Borrows from run and ifname. */
-struct call_params run_call(const struct run *run, const char *command, const char *ifname);
+/** The parameters of a call of another program that is about the node, and no interface. Borrows from run. */
+struct call_params run_call(const struct run *run, const char *command);
 
 /** What all transfers of the run go through; owned by the run. */
 int run_http(struct run *run, struct http **ret, struct error *e);

@@ -3,10 +3,12 @@
 #include "plugin/addressing.h"
 #include "plugin/base/log.h"
 #include "plugin/plan.h"
+#include "plugin/selection.h"
 #include "plugin/verbs.h"
 
 #include "delegate/exec.h"
 
+#include <errno.h>
 #include <string.h>
 
 #define STATUS_SHARE 2
@@ -25,6 +27,18 @@ static int ask(struct attachment *a, struct run *run, struct error *e)
 	return e->err;
 }
 
+/* What only the API server could say is no reason of this node's. */
+static int add_local_networks(struct plan *plan, struct run *run, struct error *e)
+{
+	const char *network = run->config->cluster_network;
+
+	run->asks_nobody = true;
+	if (network && selection_complete(plan, NULL, run, e) < 0 && (e->err != -ENOENT || strchr(network, '/')))
+		return e->err;
+	error_clear(e);
+	return 0;
+}
+
 int verb_status(const struct request *request, struct error *e)
 {
 	/* No pod is meant, whatever the environment says: nobody is asked for its annotations. */
@@ -36,8 +50,8 @@ int verb_status(const struct request *request, struct error *e)
 	nobody.pod = (struct request_args){0};
 	nobody.netns = nobody.ifname = nobody.args = "";
 	if (config_read(request->conf, false, &config, e) < 0 || plan_build(&plan, &nobody, &config, e) < 0 ||
-		plan_place(&plan, &nobody, &config, NULL, e) < 0 ||
-		run_open(&run, &nobody, &config, 1 + config.timeout / STATUS_SHARE, e) < 0)
+		run_open(&run, &nobody, &config, 1 + config.timeout / STATUS_SHARE, e) < 0 ||
+		add_local_networks(&plan, &run, e) < 0 || plan_place(&plan, &nobody, &config, NULL, e) < 0)
 		return e->err;
 	process_adopt_orphans();
 

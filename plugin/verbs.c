@@ -4,10 +4,14 @@
 #include "delegate/result.h"
 #include "plugin/base/fault.h"
 #include "plugin/base/log.h"
+#include "plugin/default_route.h"
 #include "plugin/import.h"
 #include "plugin/lease_outbox.h"
 #include "plugin/pod.h"
+#include "plugin/readiness.h"
+#include "plugin/report.h"
 #include "plugin/results.h"
+#include "plugin/selection.h"
 #include "plugin/state.h"
 
 #include <errno.h>
@@ -16,6 +20,9 @@
 /* Shares of the time that an ADD has (key `timeout`, 60 s): its rollback, and DEL and CHECK. */
 #define ROLLBACK_SHARE 4
 #define DEL_SHARE 2
+
+/* For what a DEL without a record asks the API server. */
+#define DEL_API_SECONDS 3
 
 /* For what comes behind the answer, which the runtime waits for all the same. */
 #define AFTERWARDS_SECONDS 2
@@ -78,13 +85,27 @@ static int read_previous(const struct request *request, cJSON **ret, struct erro
 	return 0;
 }
 
+/* What multus answers for a pod that is not there any more: runtimes want an address. */
+static int result_of_unknown_pod(const struct request *request, cJSON **ret, struct error *e)
+{
+	cleanup_json cJSON *result = result_new();
+
+	result_add_interface(result, request->ifname, NULL, request->netns);
+	result_add_ip(result, -1, "0.0.0.0/0", "0.0.0.0");
+	return result_convert(result, request->version, ret, e);
+}
+
 /* overall becomes the result of the whole ADD. */
-static int make_recorded(struct plan *plan, struct run *run, cJSON *overall, cJSON **ret, struct error *e)
+static int make_recorded(
+	struct plan *plan, const struct pod *pod, struct run *run, cJSON *overall, cJSON **ret, struct error *e)
 {
 	cleanup_json cJSON *result = NULL;
+	cleanup_report struct report *report = NULL;
 
 	if (plan_make(plan, run, e) < 0)
 		return e->err;
+	/* It is under way while the record is written. */
+	report_start(plan, pod, run, &report);
 	for (size_t i = 0; i < plan->count; i++) {
 		if (results_save(plan->attachments[i], run, e) < 0)
 			return e->err;
@@ -93,11 +114,13 @@ static int make_recorded(struct plan *plan, struct run *run, cJSON *overall, cJS
 	/* Before the record says done: a version that cannot hold the result is an error that undoes all. */
 	if (result_convert(overall, run->request->version, &result, e) < 0 || state_save(plan, true, run, e) < 0)
 		return e->err;
+	report_await(report);
 	*ret = steal_ptr(result);
 	return 0;
 }
 
-/* Where the annotations come from; those that the runtime has handed over are placed at once. */
+/* Where the annotations come from; those that the runtime has handed over are placed at once, when all networks are
+ * known by then. */
 static int find_pod(
 	struct pod *pod, struct plan *plan, const struct request *request, const struct config *config, struct error *e)
 {
@@ -106,22 +129,40 @@ static int find_pod(
 		return 0;
 	if (pod_find(pod, request, config, e) < 0)
 		return e->err;
-	if (pod->source == POD_API)
+	if (pod->source == POD_API || config->reads_networks)
 		return 0;
-	if (pod_check_networks(pod, config, e) < 0)
-		return e->err;
 	return plan_place(plan, request, config, pod->annotations, e);
+}
+
+/*
+ * Completes the plan by what the configuration and the pod's annotations only name. What a pod gets that the API server
+ * does not know is multus's answer, *ret, unless an address is to be claimed for it: then it may be a fixed one.
+ */
+static int learn_networks(struct pod *pod, struct plan *plan, struct run *run, cJSON **ret, struct error *e)
+{
+	if (run->config->reads_networks && (pod_ask(pod, run, e) < 0 || pod_await(pod, run, e) < 0)) {
+		if (pod->source != POD_API || pod->object.found || e->err != -ENOENT || plan_claims(plan))
+			return e->err;
+		log_write(LOG_WARNING, "%s: nothing is made", e->message);
+		error_clear(e);
+		return result_of_unknown_pod(run->request, ret, e);
+	}
+	if (selection_complete(plan, pod, run, e) < 0)
+		return e->err;
+	if (run->config->reads_networks)
+		return plan_place(plan, run->request, run->config, pod->annotations, e);
+	/* Only now is it known whether addresses are claimed. */
+	return find_pod(pod, plan, run->request, run->config, e) < 0 ? e->err : pod_check(pod, run, e);
 }
 
 /* From here on the record can say what will be claimed. */
 static int learn_pod(struct pod *pod, struct plan *plan, struct run *run, struct error *e)
 {
-	if (pod->source == POD_API) {
+	if (pod->source == POD_API && !run->config->reads_networks) {
 		if (pod_ask(pod, run, e) < 0)
 			return e->err;
 		plan_warm(plan, run);
-		if (pod_await(pod, run, e) < 0 || pod_check_networks(pod, run->config, e) < 0 ||
-			plan_place(plan, run->request, run->config, pod->annotations, e) < 0)
+		if (pod_await(pod, run, e) < 0 || plan_place(plan, run->request, run->config, pod->annotations, e) < 0)
 			return e->err;
 	}
 	/* Only now is the node's name known, under which the stores keep what is claimed. */
@@ -137,6 +178,26 @@ static int learn_late(struct pod *pod, struct plan *plan, struct run *run, struc
 	return fault_point("learned") < 0 ? error_set(e, -EIO, ERROR_IO, "fault: learned") : 0;
 }
 
+/* Everything up to the first thing that is made. *ret, when it is set, is the whole answer: nothing is to be made. */
+static int prepare_add(struct pod *pod, struct plan *plan, struct run *run, cJSON **ret, struct error *e)
+{
+	const struct request *request = run->request;
+	const struct config *config = run->config;
+
+	if (refuse_recorded(request, config, e) < 0 || run_enter(run, request->netns, e) < 0 ||
+		pod_check(pod, run, e) < 0)
+		return e->err;
+	if (selection_is_wanted(config)) {
+		if (learn_networks(pod, plan, run, ret, e) < 0 || *ret)
+			return e->err;
+		trace_step("networks planned");
+	}
+	if (default_route_check(plan, e) < 0 || plan_inspect(plan, run, e) < 0)
+		return e->err;
+	trace_step("inspected");
+	return 0;
+}
+
 int verb_add(const struct request *request, cJSON **ret, struct error *e)
 {
 	cleanup_config struct config config = {0};
@@ -149,11 +210,9 @@ int verb_add(const struct request *request, cJSON **ret, struct error *e)
 		read_previous(request, &overall, e) < 0 || find_pod(&pod, &plan, request, &config, e) < 0)
 		return e->err;
 	trace_step("planned");
-	if (refuse_recorded(request, &config, e) < 0 || run_open(&run, request, &config, config.timeout, e) < 0 ||
-		run_enter(&run, request->netns, e) < 0 || pod_check(&pod, &run, e) < 0 ||
-		plan_inspect(&plan, &run, e) < 0)
+	if (run_open(&run, request, &config, config.timeout, e) < 0 || readiness_await(&run, e) < 0 ||
+		prepare_add(&pod, &plan, &run, ret, e) < 0 || *ret)
 		return e->err;
-	trace_step("inspected");
 	process_adopt_orphans();
 	/* For speed, and only then, something is made before all is validated: the default network, before the API
 	 * server is asked for annotations that do not change it. */
@@ -167,7 +226,7 @@ int verb_add(const struct request *request, cJSON **ret, struct error *e)
 	if (fault_point("recorded") < 0)
 		error_set(e, -EIO, ERROR_IO, "fault: recorded");
 	if (e->err || plan_begin(&plan, &run, e) < 0 || (early && learn_late(&pod, &plan, &run, e) < 0) ||
-		make_recorded(&plan, &run, overall, ret, e) < 0)
+		make_recorded(&plan, &pod, &run, overall, ret, e) < 0)
 		roll_back(&plan, &run);
 	return e->err;
 }
@@ -212,10 +271,9 @@ static int enter_recorded(struct run *run, const struct record *record, struct e
 	return enter_if_same(run, record, record->sandbox.path, e);
 }
 
-/* What the configuration would have made: all of it may be there, and nobody knows under which MAC or record. */
-static void assume_all(struct plan *plan, const struct request *request, const struct config *config)
+/* All of it may be there, and nobody knows under which MAC or record. */
+static void assume_made(struct plan *plan)
 {
-	plan_assume(plan, request, config);
 	for (size_t i = 0; i < plan->count; i++) {
 		plan->attachments[i]->made.exec = MADE_INTENDED;
 		plan->attachments[i]->made.link = MADE_INTENDED;
@@ -253,8 +311,31 @@ static int load_or_assume(const struct request *request, struct config *config, 
 		error_clear(e);
 		return 0;
 	}
-	assume_all(&record->plan, request, config);
+	plan_assume(&record->plan, request, config);
+	assume_made(&record->plan);
 	return 0;
+}
+
+/* What else an ADD of which nothing is recorded may have made is what the pod's annotations ask for, as long as the API
+ * server has that pod. */
+static void assume_networks(struct record *record, struct run *run)
+{
+	const size_t known = record->plan.count;
+	const int64_t deadline = run->deadline;
+	cleanup_pod struct pod pod = {0};
+	cleanup_error struct error e = {0};
+
+	if (!record->assumed || !selection_is_wanted(run->config))
+		return;
+	run->deadline = run_within(run, DEL_API_SECONDS);
+	if (pod_find(&pod, run->request, run->config, &e) < 0 || pod_look(&pod, run, &e) < 0 ||
+		selection_complete(&record->plan, &pod, run, &e) < 0) {
+		log_write(LOG_WARNING, "nothing is recorded, and the pod's networks are not known: %s", e.message);
+		while (record->plan.count > known)
+			attachment_free(record->plan.attachments[--record->plan.count]);
+	}
+	run->deadline = deadline;
+	assume_made(&record->plan);
 }
 
 static int await_killed(
@@ -318,6 +399,7 @@ int verb_del(const struct request *request, struct error *e)
 	if (run_open(&run, request, &config, share(&config, DEL_SHARE), e) < 0)
 		return e->err;
 	process_adopt_orphans();
+	assume_networks(&record, &run);
 	return verb_take_down(&run, &record, e);
 }
 
@@ -351,7 +433,7 @@ int verb_check(const struct request *request, struct error *e)
 	for (size_t i = 0; i < record.plan.count; i++) {
 		struct attachment *a = record.plan.attachments[i];
 
-		if (a->ops->check(a, &run, e) < 0)
+		if (a->ops->check(a, &run, e) < 0 || default_route_verify(a, &run, e) < 0)
 			return e->err;
 	}
 	return 0;

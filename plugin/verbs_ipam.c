@@ -69,7 +69,7 @@ static int open_run(const struct request *request, struct ipam_run *ipam, struct
 static void release(struct ipam_run *ipam, struct made *made)
 {
 	cleanup_error struct error down = {0};
-	cleanup_free char *path = lease_file_path(&ipam->run);
+	cleanup_free char *path = lease_file_path(&ipam->run, ipam->run.request->ifname);
 
 	ipam->run.going_back = true;
 	run_close_stores(&ipam->run);
@@ -97,7 +97,7 @@ static int claim(struct ipam_run *ipam, struct made *made, struct error *e)
 /* The addresses of a complete record. */
 static bool recall(struct ipam_run *ipam, struct made *made)
 {
-	cleanup_free char *path = lease_file_path(&ipam->run);
+	cleanup_free char *path = lease_file_path(&ipam->run, ipam->run.request->ifname);
 	cleanup_lease_file struct lease_file file = {0};
 	cleanup_error struct error ignored = {0};
 
@@ -112,7 +112,7 @@ static bool recall(struct ipam_run *ipam, struct made *made)
  * answer does not disagree: a claim that fails would give back what a running pod has. */
 static int has_already(struct ipam_run *ipam, struct made *made, struct error *e)
 {
-	cleanup_free char *path = lease_file_path(&ipam->run);
+	cleanup_free char *path = lease_file_path(&ipam->run, ipam->run.request->ifname);
 	cleanup_lease_file struct lease_file file = {0};
 	cleanup_error struct error ignored = {0};
 
@@ -181,7 +181,7 @@ int ipam_del(const struct request *request, struct error *e)
 	if (open_run(request, &ipam, e) < 0)
 		return e->err;
 
-	cleanup_free char *path = lease_file_path(&ipam.run);
+	cleanup_free char *path = lease_file_path(&ipam.run, request->ifname);
 
 	if (lease_file_read(path, &file, e) < 0) {
 		if (e->err != -ENOENT && e->err != -EBADMSG)

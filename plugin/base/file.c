@@ -56,6 +56,26 @@ int file_read(const char *path, size_t max, char **ret, size_t *ret_length, stru
 	return file_read_fd(fd, path, max, ret, ret_length, e);
 }
 
+/* Asked before and behind the open: before, so that nothing but a regular file is opened; behind, because it may have
+ * been replaced. */
+int file_read_regular(const char *path, size_t max, char **ret, size_t *ret_length, struct error *e)
+{
+	struct stat st;
+
+	if (stat(path, &st) < 0)
+		return error_set(e, -errno, code_of(errno), "cannot open %s: %s", path, strerror(errno));
+	if (!S_ISREG(st.st_mode))
+		return error_set(e, -EINVAL, ERROR_IO, "%s is not a regular file", path);
+
+	cleanup_close int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
+
+	if (fd < 0)
+		return error_set(e, -errno, code_of(errno), "cannot open %s: %s", path, strerror(errno));
+	if (fstat(fd, &st) < 0 || !S_ISREG(st.st_mode))
+		return error_set(e, -EINVAL, ERROR_IO, "%s is not a regular file", path);
+	return file_read_fd(fd, path, max, ret, ret_length, e);
+}
+
 static char *leftover_name(const char *path)
 {
 	const char *slash = strrchr(path, '/');

@@ -13,6 +13,10 @@
  */
 int file_read(const char *path, size_t max, char **ret, size_t *ret_length, struct error *e);
 
+/** The same of what has to be a regular file, or a link to one: a pipe would never end, and to open a device may do
+ * something. -EINVAL when it is none. */
+int file_read_regular(const char *path, size_t max, char **ret, size_t *ret_length, struct error *e);
+
 /** The same from an open descriptor, up to its end; what names it in the error. */
 int file_read_fd(int fd, const char *what, size_t max, char **ret, size_t *ret_length, struct error *e);
 

@@ -22,7 +22,7 @@ struct http_identity {
 };
 
 struct http_request {
-	const char *method;                   /* "GET", "POST" */
+	const char *method;                   /* "GET", "POST", "PUT", "PATCH" */
 	const char *url;                      /* http:// or https:// */
 	const char *const *headers;           /* "Name: value", NULL at the end; may be NULL */
 	const char *body;                     /* NULL: none; copied. It is JSON unless a header says otherwise */

@@ -228,6 +228,63 @@ char *json_print(const cJSON *value)
 	return text;
 }
 
+static char *print_at(const cJSON *value, int depth)
+{
+	const bool named = cJSON_IsObject(value);
+	const cJSON *child;
+
+	if (!value->child)
+		return json_print(value);
+
+	char *text = copy_text(named ? "{" : "["), *longer;
+
+	cJSON_ArrayForEach(child, value)
+	{
+		cleanup_json cJSON *string = named ? cJSON_CreateString(child->string) : NULL;
+		cleanup_free char *name = named ? json_print(string) : copy_text("");
+		cleanup_free char *item = print_at(child, depth + 1);
+
+		longer = format_text("%s%s\n%*s%s%s%s", text, child == value->child ? "" : ",", 4 * (depth + 1), "",
+			name, named ? ": " : "", item);
+		free(text);
+		text = longer;
+	}
+	longer = format_text("%s\n%*s%s", text, 4 * depth, "", named ? "}" : "]");
+	free(text);
+	return longer;
+}
+
+/* What Go escapes and cJSON does not (for HTML and for JavaScript); in JSON it only stands inside of strings. */
+static size_t go_escaped(const char *text)
+{
+	static const char *const escaped[] = {"<", ">", "&", "\xe2\x80\xa8", "\xe2\x80\xa9"};
+
+	for (size_t i = 0; i < sizeof(escaped) / sizeof(escaped[0]); i++) {
+		if (strncmp(text, escaped[i], strlen(escaped[i])) == 0)
+			return strlen(escaped[i]);
+	}
+	return 0;
+}
+
+char *json_print_indented(const cJSON *value)
+{
+	cleanup_free char *text = print_at(value, 0);
+	char *whole = allocate(strlen(text) + 1, sizeof("\\u003c") - 1), *out = whole;
+
+	for (const char *c = text; *c;) {
+		size_t length = go_escaped(c);
+
+		if (length == 0)
+			*out++ = *c++;
+		else if (length == 1)
+			out += sprintf(out, "\\u%04x", (unsigned int)*c);
+		else
+			out += sprintf(out, "\\u20%02x", (unsigned int)(unsigned char)c[2] - 0x80);
+		c += length;
+	}
+	return whole;
+}
+
 const cJSON *json_get(const cJSON *object, const char *key)
 {
 	const cJSON *found = NULL;

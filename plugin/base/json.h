@@ -30,6 +30,9 @@ int json_parse_max(const char *bytes, size_t length, size_t max, const char *wha
 /** Prints without white space; the caller frees it. */
 char *json_print(const cJSON *value);
 
+/** Prints as Go's json.MarshalIndent(v, "", "    "), with its escapes (< becomes \u003c); the caller frees it. */
+char *json_print_indented(const cJSON *value);
+
 /** The last member with that name in any case; NULL if there is none, if it is null, or if object is not an object. */
 const cJSON *json_get(const cJSON *object, const char *key);
 

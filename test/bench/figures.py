@@ -25,6 +25,15 @@ COMPARISONS = [
     ("whole pod / multus + its delegates", "lamina-pod", "multus", "DEL", None, False),
     ("start, answer, exit / host-local", "lamina", "host-local", "VERSION", None, False),
 ]
+NETWORK_COMPARISONS = [
+    ("flannel + two NADs / the same by multus", "lamina-networks", "multus-networks", "ADD", None, False),
+    ("flannel + two NADs / the same by multus", "lamina-networks", "multus-networks", "DEL", None, False),
+    ("flannel, no annotation / the same by multus", "lamina-asks", "multus-asks", "ADD", None, False),
+    ("flannel, no annotation / without kubeconfig", "lamina-asks", "lamina-flannel", "ADD", None, False),
+    ("flannel, no annotation / flannel alone", "lamina-asks", "flannel", "ADD", None, False),
+    ("the same without the servers' CPU time", "lamina-asks", "flannel", "ADD", None, True),
+    ("flannel, without kubeconfig / flannel alone", "lamina-flannel", "flannel", "ADD", None, False),
+]
 MEMORY_CEILING = 8  # MiB
 HERD = "lamina, three etcd members, 200 at a time"
 HERD_CEILING = 2.0  # seconds
@@ -83,18 +92,31 @@ def goal(what, value, unit, ceiling):
     return {"what": what, "value": value, "unit": unit, "ceiling": ceiling, "reached": value <= ceiling}
 
 
-def calls_part(report, measured):
-    samples, needs = measured["samples"], measured["needs"]
+def summaries(report, measured):
+    """Of calls that took turns."""
     report["load"], report["rounds"] = measured["load"], measured["rounds"]
-    report["calls"] = {name: {verb: summary(calls, needs[name][verb]) for verb, calls in verbs.items()}
-                       for name, verbs in samples.items()}
+    return {name: {verb: summary(calls, measured["needs"][name][verb]) for verb, calls in verbs.items()}
+            for name, verbs in measured["samples"].items()}
+
+
+def memory_goal(what, summarized):
+    peak = max(figures["own_mib"] for name, verbs in summarized.items() if name.startswith("lamina") for figures in verbs.values())
+    return goal(f"peak memory of lamina itself{what}", peak, "MiB", MEMORY_CEILING)
+
+
+def calls_part(report, measured):
+    report["calls"] = summaries(report, measured)
     report["cannot"] = measured["cannot"]
-    report["comparisons"] = [compare(samples, *row) for row in COMPARISONS]
+    report["comparisons"] = [compare(measured["samples"], *row) for row in COMPARISONS]
     report["goals"] += [goal(f"{row['verb']}, {row['what']}", row["ratio"], "x", row["ceiling"])
                         for row in report["comparisons"] if row["ceiling"] is not None]
-    peak = max(figures["own_mib"] for name, verbs in report["calls"].items() if name.startswith("lamina")
-               for figures in verbs.values())
-    report["goals"].append(goal("peak memory of lamina itself", peak, "MiB", MEMORY_CEILING))
+    report["goals"].append(memory_goal("", report["calls"]))
+
+
+def networks_part(report, measured):
+    report["networks"] = summaries(report, measured)
+    report["network_comparisons"] = [compare(measured["samples"], *row) for row in NETWORK_COMPARISONS]
+    report["goals"].append(memory_goal(", two NADs", report["networks"]))
 
 
 def claims_part(report, claims):
@@ -147,7 +169,7 @@ def make(samples):
         "lamina_mb": samples["lamina_bytes"] / 1e6,
         "goals": [],
     }
-    parts = {"calls": calls_part, "claims": claims_part, "burst": burst_part, "full": full_part}
+    parts = {"calls": calls_part, "networks": networks_part, "claims": claims_part, "burst": burst_part, "full": full_part}
     for name, part in parts.items():
         if name in samples:
             part(report, samples[name])

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Calls lamina and its peers as a runtime does and prints what each call took, as JSON. run.sh runs it inside of a node.
 
-Usage: measure.py FOLDER ROUNDS        FOLDER: see peers.Site; it gets what is written
+Usage: measure.py calls|networks FOLDER ROUNDS        FOLDER: see peers.Site; it gets what is written
 
 Each peer has a pod namespace of its own, made once: ADD and DEL take turns in it. After its DEL a namespace is as it was, so that
 every ADD finds the same. A fresh one for each round would be more like a node's day, but the kernel takes a namespace apart in the
@@ -95,19 +95,30 @@ def merge(into, more):
         into.setdefault(name, {}).update(verbs)
 
 
-def main():
-    site, count = peers.Site(sys.argv[1]), int(sys.argv[2])
-    pods, others, staying = site.pods(), site.others(), site.pods(peers.CHECKED, "check-")
-    priority.go_first()
-    load = [os.getloadavg()[0]]
+def come_and_go(pods, others, count):
     verbs = {peer.name: ("ADD", "DEL") for peer in pods} | {peer.name: ("VERSION",) for peer in others}
-    samples = Rounds(pods + others, verbs).run(count)
-    needed = needs(pods + others, verbs)
+    return Rounds(pods + others, verbs).run(count), needs(pods + others, verbs)
+
+
+def check(staying, count, samples, needed):
+    """Adds their CHECKs to both. Returns who cannot, and why."""
     able, cannot = stay(staying)
     checks = {peer.name: ("CHECK",) for peer in able}
     merge(samples, Rounds(able, checks).run(count, "stays"))
     merge(needed, needs(able, checks, "stays"))
     leave(staying)
+    return cannot
+
+
+def main():
+    part, site, count = sys.argv[1], peers.Site(sys.argv[2]), int(sys.argv[3])
+    pods, others, staying = site.networks(), [], []
+    if part == "calls":
+        pods, others, staying = site.pods(), site.others(), site.pods(peers.CHECKED, "check-")
+    priority.go_first()
+    load = [os.getloadavg()[0]]
+    samples, needed = come_and_go(pods, others, count)
+    cannot = check(staying, count, samples, needed) if staying else {}
     load.append(os.getloadavg()[0])
     json.dump({"rounds": count, "load": load, "samples": samples, "needs": needed, "cannot": cannot}, sys.stdout)
 

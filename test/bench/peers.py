@@ -8,7 +8,9 @@ import time
 
 PLUGINS = "/opt/cni/bin"
 ANNOTATIONS = "io.kubernetes.cri.pod-annotations"
-POD_ARGS = "IgnoreUnknown=1;K8S_POD_NAMESPACE=default;K8S_POD_NAME=database-1-0;K8S_POD_INFRA_CONTAINER_ID={cid};K8S_POD_UID={uid}"
+POD_ARGS = "IgnoreUnknown=1;K8S_POD_NAMESPACE=default;K8S_POD_NAME={pod};K8S_POD_INFRA_CONTAINER_ID={cid};K8S_POD_UID={uid}"
+# The one of whom the API server knows, unless said otherwise.
+POD = "database-1-0"
 # The first version that has CHECK; the seed's file is older.
 CHECKED = "0.4.0"
 
@@ -21,8 +23,8 @@ def read(path, how):
 class Peer:
     """A program in a namespace of its own. Folder gets what it reads and writes."""
 
-    def __init__(self, folder, name, program, conf, ifname="eth0", uid=None, place=None):
-        self.name, self.program, self.ifname, self.uid = name, program, ifname, uid
+    def __init__(self, folder, name, program, conf, ifname="eth0", pod=POD, uid=None, place=None):
+        self.name, self.program, self.ifname, self.pod, self.uid = name, program, ifname, pod, uid
         self.place = place or name
         self.stdin, self.stdout = f"{folder}/{self.place}.in", f"{folder}/{self.place}.out"
         self.configure(conf)
@@ -44,7 +46,7 @@ class Peer:
             "CNI_NETNS": f"/run/netns/{self.place}",
             "CNI_IFNAME": self.ifname,
             "CNI_PATH": PLUGINS,
-            "CNI_ARGS": POD_ARGS.format(cid=digest, uid=uid),
+            "CNI_ARGS": POD_ARGS.format(pod=self.pod, cid=digest, uid=uid),
         }
 
     def said(self):
@@ -76,12 +78,12 @@ def fixed(address):
 
 class Site:
     """The seed's configuration on this node, and what of it each one serves. FOLDER has seed.json (without etcd and API server),
-    cluster.json (byte for byte) and uid (of the pod in the API server)."""
+    cluster.json (byte for byte) and pods.json: the UIDs of the pods in the API server, by name."""
 
     def __init__(self, folder):
         self.folder = folder
         self.seed, self.cluster = (read(f"{folder}/{name}.json", json.load) for name in ("seed", "cluster"))
-        self.uid = read(f"{folder}/uid", lambda file: file.read().strip())
+        self.uids = read(f"{folder}/pods.json", json.load)
         self.flannel, self.net1 = self.seed["delegates"]
         same = {key: self.net1["ipam"][key] for key in ("subnet", "rangeStart", "rangeEnd", "gateway", "routes")}
         self.macvlan = {**self.net1, "ipam": {**same, "type": "host-local"}}
@@ -99,6 +101,17 @@ class Site:
     def multus_conf(self):
         return {**self.seed, "delegates": [self.flannel, self.macvlan]}
 
+    def kubeconfig_conf(self):
+        """The plugin itself asks the API server: the pod's annotations name its other networks, and its status gets written."""
+        return {**self.flannel_conf(), "kubeconfig": self.cluster["delegates"][1]["ipam"]["kubeConfig"]}
+
+    def flannel_conf(self):
+        return {key: self.seed[key] for key in ("cniVersion", "name", "type")} | {"delegates": [self.versioned_flannel()]}
+
+    def versioned_flannel(self):
+        """The seed's has no version: its result then names no interface, and nobody writes a status for it."""
+        return {"cniVersion": self.seed["cniVersion"], **self.flannel}
+
     def peer(self, name, program, conf, version=None, prefix="", **more):
         if version is not None:
             conf = {**conf, "cniVersion": version}
@@ -112,10 +125,21 @@ class Site:
             self.peer("macvlan", "macvlan", self.macvlan, seed, prefix, ifname="net1"),
             self.peer("lamina-pod", "lamina", self.pod_conf("10.188.0.219"), version, prefix),
             self.peer("lamina-etcd", "lamina", self.etcd_conf("10.188.0.220"), version, prefix),
-            self.peer("lamina-cluster", "lamina", self.cluster, version, prefix, uid=self.uid),
+            self.peer("lamina-cluster", "lamina", self.cluster, version, prefix, uid=self.uids[POD]),
             # lamina and multus hand a delegate without a version an empty one.
             self.peer("flannel", "flannel", self.flannel, version or "", prefix),
             self.peer("multus", "real-multus", self.multus_conf(), version, prefix),
+        ]
+
+    def networks(self):
+        """Those whose networks the API server knows, with one configuration, and what it costs to ask it. A pod each: who writes its
+        status must be the only one."""
+        asking = self.kubeconfig_conf()
+        asks = [("lamina-networks", "lamina"), ("multus-networks", "real-multus"), ("lamina-asks", "lamina"), ("multus-asks", "real-multus")]
+        return [
+            *(self.peer(name, program, asking, pod=name, uid=self.uids[name]) for name, program in asks),
+            self.peer("lamina-flannel", "lamina", self.flannel_conf()),
+            self.peer("flannel", "flannel", self.versioned_flannel()),
         ]
 
     def others(self):

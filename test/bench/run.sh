@@ -13,6 +13,10 @@
 #           over TLS, and with the annotations from an API server (the seed's file byte for byte). Against: Debian's macvlan +
 #           host-local; flannel alone; multus 4.2.2 + flannel + macvlan + host-local. For each: time, processor time of all processes
 #           and of the servers, highest memory, programs started, system calls (the last three in rounds of their own)
+#   networks
+#           with the plugin's own kubeconfig, so that the API server is asked for the pod, and told of its networks: a pod that asks for
+#           two NetworkAttachmentDefinitions, by lamina and by multus with one configuration; a pod that asks for none, whose default
+#           network has to wait for the answer; against lamina without a kubeconfig, and flannel alone
 #   burst   1, 10 and 50 ADDs of whole pods at once, then their DELs
 #   claims  kube-ipam alone: 1,000 pods of 200 nodes at once with three etcd members over TLS, and the same with /bin/true, which is
 #           what the measuring costs; 150 pods, 20 at a time, with either store; and, for what it is worth, with the requests that
@@ -33,7 +37,7 @@ readonly BENCH_ROOT
 readonly BENCH_CACHE=$BENCH_ROOT/.cache
 readonly BENCH_LAMINA=${LAMINA:-$BENCH_CACHE/release/lamina}
 readonly BENCH_MEMORY=/run/bench
-readonly BENCH_PARTS=" calls burst claims full "
+readonly BENCH_PARTS=" calls networks burst claims full "
 
 # shellcheck source=test/lab/install.sh
 source "$BENCH_ROOT/test/lab/install.sh"
@@ -106,7 +110,7 @@ start_node()
 	proof_conf >"$NODE_DIR/proof.json"
 }
 
-# What the seed's configuration wants, and the pod that measure.py calls for.
+# What the seed's configuration wants, and the pods that measure.py calls for.
 start_cluster()
 {
 	etcd_up
@@ -114,8 +118,30 @@ start_cluster()
 	kube_kubeconfig lamina | node_exec sh -c 'cat >/etc/kubernetes/ssl/kube.kubeconfig'
 	kube_put_node node-1
 	cp "$LAB_DIR/seed/10-multus.conf" "$NODE_DIR/cluster.json"
-	kube_put_pod default database-1-0 '.metadata.annotations = {"kube-ipam.ip": "10.188.0.221", "kube-ipam.netmask": "255.255.0.0",
-		"kube-ipam.gateway": "10.188.0.1"}' >"$NODE_DIR/uid"
+	kube_nad_crd
+	kube_put_nad default lan "$(bench_nad '.type = "macvlan" | .master = "eth0"' 10.189.0.0/16)"
+	kube_put_nad default plain "$(bench_nad '.type = "bridge" | .bridge = "br-plain"' 10.190.0.0/16)"
+	{
+		bench_pod database-1-0 '{"kube-ipam.ip": "10.188.0.221", "kube-ipam.netmask": "255.255.0.0", "kube-ipam.gateway": "10.188.0.1"}'
+		bench_pod lamina-networks '{"k8s.v1.cni.cncf.io/networks": "lan,plain"}'
+		bench_pod multus-networks '{"k8s.v1.cni.cncf.io/networks": "lan,plain"}'
+		bench_pod lamina-asks '{}'
+		bench_pod multus-asks '{}'
+	} | jq -s add >"$NODE_DIR/pods.json"
+}
+
+# bench_nad FILTER SUBNET: a network of that subnet.
+bench_nad()
+{
+	jq -n --arg subnet "$2" '{cniVersion: "0.3.1", ipam: {type: "host-local", subnet: $subnet}} | '"$1"
+}
+
+# bench_pod NAME ANNOTATIONS: makes it and prints {NAME: UID}.
+bench_pod()
+{
+	local uid
+	uid=$(kube_put_pod default "$1" ".metadata.annotations = $2")
+	jq -n --arg name "$1" --arg uid "$uid" '{($name): $uid}'
 }
 
 # What the parts before have left: holds, and namespaces of pods.
@@ -135,7 +161,23 @@ measure()
 # Rounds that last for seconds are fewer.
 part_calls()
 {
-	measure measure.py "$NODE_DIR" "$ROUNDS"
+	measure measure.py calls "$NODE_DIR" "$ROUNDS"
+}
+
+# Whoever does not see the annotation, or does not say what came of it, would be fast.
+part_networks()
+{
+	local name said
+	# multus says there what Events it sends.
+	measure measure.py networks "$NODE_DIR" "$ROUNDS" 2>"$BENCH_TMP/said" || { tail -n 20 "$BENCH_TMP/said" >&2 && return 1; }
+	for name in lamina multus; do
+		said=$(kube_api GET "/api/v1/namespaces/default/pods/$name-networks" |
+			jq -r '.metadata.annotations["k8s.v1.cni.cncf.io/network-status"]')
+		jq -e 'map(.interface) == ["eth0", "net1", "net2"]' <<<"$said" >/dev/null || {
+			echo "run.sh: the network-status that $name has written is $said" >&2
+			return 1
+		}
+	done
 }
 
 part_burst()

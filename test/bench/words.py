@@ -8,6 +8,11 @@ NAMES = {
     "lamina-cluster": "lamina, whole pod, etcd and API",
     "flannel": "flannel alone",
     "multus": "multus + flannel + macvlan + host-local",
+    "lamina-networks": "lamina, flannel + two NADs",
+    "multus-networks": "multus, flannel + two NADs",
+    "lamina-asks": "lamina, flannel, no annotation",
+    "multus-asks": "multus, flannel, no annotation",
+    "lamina-flannel": "lamina, flannel, without kubeconfig",
     "lamina": "lamina",
     "host-local": "host-local",
     "true": "/bin/true",
@@ -50,23 +55,39 @@ def number(value, unit=""):
     return f"{text} {unit}".rstrip()
 
 
-def calls_tables(report):
-    table = Table("One call, in milliseconds", ["", "", "median", "p95", "CPU", "servers' CPU", "MiB", "programs", "system calls"], 2)
+def times_table(title, calls):
+    table = Table(title, ["", "", "median", "p95", "CPU", "servers' CPU", "MiB", "programs", "system calls"], 2)
     for verb in VERBS:
-        for name, verbs in report["calls"].items():
+        for name, verbs in calls.items():
             if verb in verbs:
                 call = verbs[verb]
                 memory = call["own_mib" if name.startswith("lamina") else "largest_mib"]
                 table.add(verb, NAMES[name], *(f"{call[key]:.2f}" for key in ("median_ms", "p95_ms", "cpu_ms", "servers_ms")),
                           f"{memory:.1f}", f"{call['programs']:.0f}", f"{call['system_calls']:.0f}")
+    return table
+
+
+def ratios_table(rows):
+    table = Table("Ratios of the medians", ["", "", "ratio", "95 % between", "of CPU"], 2)
+    for row in rows:
+        table.add(row["verb"], row["what"], f"{row['ratio']:.2f}", "{:.2f} and {:.2f}".format(*row["between"]), f"{row['cpu_ratio']:.2f}")
+    return table
+
+
+def calls_tables(report):
+    table = times_table("One call, in milliseconds", report["calls"])
     table.notes = ["CPU: of all processes that the call started. Servers' CPU: what etcd's three members and the API server, with an etcd of its own, "
                    "used meanwhile, also when nobody asked them. MiB: the highest resident memory, of lamina itself, else of the largest process."]
     for name, said in report["cannot"].items():
         table.notes.append(f"CHECK of {NAMES[name]} fails: {' '.join(said.split())}")
-    ratios = Table("Ratios of the medians", ["", "", "ratio", "95 % between", "of CPU"], 2)
-    for row in report["comparisons"]:
-        ratios.add(row["verb"], row["what"], f"{row['ratio']:.2f}", "{:.2f} and {:.2f}".format(*row["between"]), f"{row['cpu_ratio']:.2f}")
-    return [table, ratios]
+    return [table, ratios_table(report["comparisons"])]
+
+
+def networks_tables(report):
+    table = times_table("With the plugin's own kubeconfig, in milliseconds", report["networks"])
+    table.notes = ["Two NADs: the pod's annotation names a macvlan and a bridge, both with host-local. Without an annotation, too, the default "
+                   "network waits for the pod's GET, since one could replace it. Network-status and Events are written in each ADD."]
+    return [table, ratios_table(report["network_comparisons"])]
 
 
 def burst_tables(report):
@@ -112,7 +133,7 @@ def goals_table(report):
     return table
 
 
-PARTS = {"calls": calls_tables, "burst": burst_tables, "claims": claims_tables, "full": full_tables}
+PARTS = {"calls": calls_tables, "networks": networks_tables, "burst": burst_tables, "claims": claims_tables, "full": full_tables}
 
 
 def tables(report):

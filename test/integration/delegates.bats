@@ -93,8 +93,8 @@ processes()
 	cni ADD CNI_IFNAME=eth7 CNI_PATH=/opt/elsewhere:/opt/cni/bin SOMETHING=else HOME=/nowhere
 	assert_ok
 	assert_env one 1 CNI_COMMAND=ADD CNI_IFNAME=eth7 CNI_PATH=/opt/cni/bin:/opt/elsewhere:/opt/cni/bin "CNI_CONTAINERID=$CID" \
-		"CNI_NETNS=/run/netns/$POD" "CNI_ARGS=$ARGS" SOMETHING=else HOME=/nowhere PATH=/usr/sbin:/usr/bin:/sbin:/bin
-	assert_env two 1 CNI_COMMAND=ADD CNI_IFNAME=net1 "CNI_CONTAINERID=$CID" "CNI_NETNS=/run/netns/$POD" "CNI_ARGS=$ARGS"
+		"CNI_NETNS=/run/netns/$POD" "CNI_ARGS=$(delegate_args)" SOMETHING=else HOME=/nowhere PATH=/usr/sbin:/usr/bin:/sbin:/bin
+	assert_env two 1 CNI_COMMAND=ADD CNI_IFNAME=net1 "CNI_CONTAINERID=$CID" "CNI_NETNS=/run/netns/$POD" "CNI_ARGS=$(delegate_args)"
 	assert_env three 1 CNI_IFNAME=net2
 	# One of each: programs differ in which of two they take.
 	assert_equal "$(stub_env two 1 | grep -c '^CNI_')" 6

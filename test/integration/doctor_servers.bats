@@ -102,6 +102,21 @@ teardown()
 	says ok etcd-access ''
 }
 
+@test "with a kubeconfig of the plugin's own: definitions of networks, and the right to write network-status and events" {
+	doctor
+	[[ $output != *networks:* ]]
+	conf ".kubeconfig = \"$SSL/kube.kubeconfig\""
+	finds bad networks 'does not start: .*install the CustomResourceDefinition network-attachment-definitions.k8s.cni.cncf.io'
+	kube_nad_crd
+	doctor
+	nothing_bad
+	says ok networks 'NetworkAttachmentDefinitions may be read'
+	assert_equal "$(grep -c ' networks:' <<<"$output")" 1
+	kube_kubeconfig nobody | node_exec sh -c "cat >$SSL/kube.kubeconfig"
+	finds bad networks 'HTTP 403.*right to get network-attachment-definitions'
+	says note networks 'no network-status and no event is written: the user of /etc/kubernetes/ssl/kube.kubeconfig lacks the right to patch or update pods/status'
+}
+
 @test "queued releases are counted, and left as they are" {
 	node_exec sh -c 'mkdir -p /var/lib/cni/multus/outbox && echo damaged >/var/lib/cni/multus/outbox/1.json && echo x >/var/lib/cni/multus/outbox/.2.json.7'
 	doctor

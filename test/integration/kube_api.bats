@@ -89,6 +89,28 @@ says()
 	says 'map(.name) == ["there-1"]'
 }
 
+@test "a network is read with its configuration and resource" {
+	ask nad default net1
+	says '.[0].code == 11 and (.[0].msg | contains("install the CustomResourceDefinition network-attachment-definitions.k8s.cni.cncf.io"))'
+	kube_nad_crd
+	ask nad default net1
+	says '.[0].found == false'
+	ask nad no-such-namespace net1
+	says '.[0].found == false'
+	kube_put_nad default net1 '{"type": "sriov", "n": 12345678901234567890}' intel.com/sriov
+	ask nad default net1
+	says '.[0] == {found: true, namespace: "default", name: "net1", config: $config, resource: "intel.com/sriov"}' \
+		--arg config '{"type": "sriov", "n": 12345678901234567890}'
+	kube_put_nad default net1 ''
+	ask nad default net1
+	says '.[0] == {found: true, namespace: "default", name: "net1", config: ""}'
+	kube_delete_nad default net1
+	ask nad default net1
+	says '.[0].found == false'
+	USER_NAME=operator ask nad default net1
+	says '.[0].msg | contains("cannot get resource \"network-attachment-definitions\" in API group \"k8s.cni.cncf.io\"")'
+}
+
 @test "a missing right and a wrong token are said in the server's words" {
 	USER_NAME=nobody ask pod default web-1
 	assert_equal "$status" 1

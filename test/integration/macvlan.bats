@@ -446,7 +446,7 @@ stub_ipam()
 	grep -x 'CNI_IFNAME=net1' "$BATS_TEST_TMPDIR/env"
 	grep -x "CNI_CONTAINERID=$CID" "$BATS_TEST_TMPDIR/env"
 	grep -x "CNI_NETNS=/run/netns/$POD" "$BATS_TEST_TMPDIR/env"
-	grep -x "CNI_ARGS=$ARGS" "$BATS_TEST_TMPDIR/env"
+	grep -x "CNI_ARGS=$(delegate_args)" "$BATS_TEST_TMPDIR/env"
 	cni DEL
 	assert_ok
 	assert_equal "$(stub_calls other-ipam)" "ADD DEL"

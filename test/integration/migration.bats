@@ -244,3 +244,19 @@ address()
 	# Nor is a way into the address left behind.
 	assert_equal "$(etcd_dump | jq -c '[keys[] | select(test("/attachment/"))]')" '[]'
 }
+
+@test "going forth with kube-ipam switched before multus: DEL frees what lamina gave out as that, and forgets it" {
+	make_pod 1 web-1
+	old_install
+	node_exec sh -c 'rm /opt/cni/old/kube-ipam && cp /opt/cni/bin/lamina /opt/cni/old/kube-ipam'
+	old_cni ADD
+	node_exec rm -rf /opt/cni/old
+	((status == 0))
+	assert_equal "$(used)" "[[\"$(address)\",\"web-1\"]]"
+	node_exec test -e /var/lib/cni/multus/lease/web-1.net1
+	cni DEL
+	assert_ok
+	refute_link net1
+	assert_equal "$(used)" '[]'
+	assert_equal "$(node_exec ls /var/lib/cni/multus/lease)" ''
+}

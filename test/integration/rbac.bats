@@ -152,14 +152,15 @@ rights()
 	run ! grep -v unchanged <<<"$output"
 }
 
-@test "a node's account may get pods, nodes and node leases, an operator's list pods and nodes too, and neither anything else" {
+@test "a node's account may get pods, nodes and node leases and write a pod's status and events, an operator's list, and neither else" {
 	local ns
+	local -a node=('events [] [] [create]' 'nodes [] [] [get]' 'pods [] [] [get]' 'pods/status [] [] [patch update]')
 	for ns in default kube-system; do
-		assert_equal "$(rights $NODE_ACCOUNT $ns)" "$(printf '%s\n' 'nodes [] [] [get]' 'pods [] [] [get]')"
+		assert_equal "$(rights $NODE_ACCOUNT $ns)" "$(printf '%s\n' "${node[@]}" | sort)"
 		assert_equal "$(rights $OPERATOR_ACCOUNT $ns)" "$(printf '%s\n' 'nodes [] [] [get list]' 'pods [] [] [get list]')"
 	done
 	assert_equal "$(rights $NODE_ACCOUNT kube-node-lease)" \
-		"$(printf '%s\n' 'leases.coordination.k8s.io [] [] [get]' 'nodes [] [] [get]' 'pods [] [] [get]')"
+		"$(printf '%s\n' "${node[@]}" 'leases.coordination.k8s.io [] [] [get]' | sort)"
 	assert_equal "$(rights $OPERATOR_ACCOUNT kube-node-lease)" \
 		"$(printf '%s\n' 'leases.coordination.k8s.io [] [] [get]' 'nodes [] [] [get list]' 'pods [] [] [get list]')"
 	# As the tokens have it, not only as their names would.

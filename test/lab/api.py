@@ -7,9 +7,10 @@ FOLDER has ca.pem, server.pem, server-key.pem and server-other.pem, server-other
 ports that the kernel chooses, and writes FOLDER/ports when it does: {"tls", "plain", "other" (a certificate of another authority),
 "client" (asks for a client certificate)}. Ends with its standard input.
 
-FOLDER/script.json, read at each request: {KEY: [ANSWER, ...]}. KEY is a path with its query string, or "*" for all others; the
-first request gets the first answer, and so on; the last one is repeated. Each request is a line of FOLDER/log: {"key", "path",
-"authorization", "accept", "agent"}; to remove it is to begin anew. An ANSWER (nothing but `json` is usual):
+FOLDER/script.json, read at each request: {KEY: [ANSWER, ...]}. KEY is a method and a path with its query string ("PATCH /x"), the path
+alone, or "*" for all others; the first request gets the first answer, and so on; the last one is repeated. Each request is a line of
+FOLDER/log: {"key", "method", "path", "authorization", "accept", "agent", "type", "body"}; to remove it is to begin anew. An ANSWER
+(nothing but `json` is usual):
 
     json         the body, as JSON               body    the body, as text
     status       200 when it is left out         headers {NAME: VALUE}; Date is now unless it is given, null leaves it out
@@ -34,14 +35,14 @@ FOLDER = sys.argv[1]
 LOCK = threading.Lock()
 
 
-def choose(path, headers):
-    """The answer that is next for this path. Notes the request."""
+def choose(method, path, headers, body):
+    """The answer that is next for this method and path. Notes the request."""
     with LOCK:
         with open(f"{FOLDER}/script.json", encoding="utf-8") as file:
             script = json.load(file)
-        key = path if path in script else "*"
-        line = {"key": key, "path": path, "authorization": headers.get("Authorization"), "accept": headers.get("Accept"),
-                "agent": headers.get("User-Agent")}
+        key = next((key for key in (f"{method} {path}", path) if key in script), "*")
+        line = {"key": key, "method": method, "path": path, "authorization": headers.get("Authorization"), "accept": headers.get("Accept"),
+                "agent": headers.get("User-Agent"), "type": headers.get("Content-Type"), "body": body}
         with open(f"{FOLDER}/log", "a+", encoding="utf-8") as file:
             file.seek(0)
             before = sum(json.loads(other)["key"] == key for other in file)
@@ -57,7 +58,8 @@ class Handler(http.server.BaseHTTPRequestHandler):
         pass
 
     def do_GET(self):
-        answer = choose(self.path, self.headers)
+        body = self.rfile.read(int(self.headers.get("Content-Length", 0))).decode()
+        answer = choose(self.command, self.path, self.headers, body)
         if answer.get("hold"):
             self.connection.settimeout(60)
             self.rfile.read(1)
@@ -69,6 +71,8 @@ class Handler(http.server.BaseHTTPRequestHandler):
             self.wfile.write(answer["raw"].encode())
             return self.end()
         self.reply(answer)
+
+    do_PATCH = do_POST = do_PUT = do_GET
 
     def end(self):
         self.close_connection = True

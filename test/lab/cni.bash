@@ -20,6 +20,7 @@
 #   conf_edit FILTER [ARG ..]  changes CONF with jq (--arg and so on allowed).
 #   annotations [K V ...]      puts a pod's annotations into CONF as the runtime does; without arguments: a pod that has none.
 #   pod_args NS NAME UID       sets ARGS as the kubelet does. `ARGS=` is a container that is no pod.
+#   delegate_args              prints what a delegate finds in CNI_ARGS then: multus's pairs, and ARGS behind them.
 #
 #   cni VERB [K=V | -K ...]    runs the plugin directly, with nothing in its environment but PATH and the CNI_ variables; K=V sets
 #                              one more or another value, -K leaves one out. Sets status, output (stdout), stderr. A sanitizer's
@@ -121,6 +122,16 @@ annotations()
 pod_args()
 {
 	ARGS="IgnoreUnknown=1;K8S_POD_NAMESPACE=$1;K8S_POD_NAME=$2;K8S_POD_INFRA_CONTAINER_ID=${CID:-};K8S_POD_UID=$3"
+}
+
+delegate_args()
+{
+	local pairs=IgnoreUnknown=true key value
+	for key in K8S_POD_NAMESPACE K8S_POD_NAME K8S_POD_INFRA_CONTAINER_ID K8S_POD_UID; do
+		value=$(tr ';' '\n' <<<"${ARGS:-}" | sed -n "s/^$key=//p")
+		pairs+=";$key=$value"
+	done
+	echo "$pairs${ARGS:+;$ARGS}"
 }
 
 cni_start()

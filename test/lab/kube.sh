@@ -25,6 +25,11 @@
 #   kube_renew_lease NAME [SECONDS]
 #                              renews its Lease, SECONDS ago (default: 0): kube_renew_lease node-2 300 is what a dead node has.
 #   kube_delete_node NAME      removes it and its Lease.
+#   kube_nad_crd               installs the NetworkAttachmentDefinitions' CRD and waits until they are served.
+#   kube_put_nad NS NAME CONFIG [RESOURCE]
+#                              makes one, or replaces it: CONFIG is its spec.config, and "" one that has no spec; RESOURCE its
+#                              annotation k8s.v1.cni.cncf.io/resourceName.
+#   kube_delete_nad NS NAME    removes it.
 #   kube_taint NAME KEY        adds a taint with the effect NoExecute; a second time is fine. kube_untaint NAME removes all.
 
 # shellcheck source=test/lab/certs.sh
@@ -148,6 +153,30 @@ kube_delete_node()
 	kube_quietly DELETE "$KUBE_LEASES/$1"
 }
 
+kube_nad_crd()
+{
+	local end=$((SECONDS + 30))
+	jq -n "$KUBE_NAD_CRD" | kube_quietly POST /apis/apiextensions.k8s.io/v1/customresourcedefinitions - || return
+	until kube_curl --fail --max-time 5 "$KUBE_URL$KUBE_NADS/network-attachment-definitions" >/dev/null 2>&1; do
+		((SECONDS < end)) || { kube_complain kube_nad_crd && return 1; }
+		sleep 0.05
+	done
+}
+
+kube_put_nad()
+{
+	jq -n --arg ns "$1" --arg name "$2" --arg config "$3" --arg resource "${4:-}" \
+		'{apiVersion: "k8s.cni.cncf.io/v1", kind: "NetworkAttachmentDefinition", metadata: {namespace: $ns, name: $name,
+			annotations: (if $resource == "" then {} else {"k8s.v1.cni.cncf.io/resourceName": $resource} end)}}
+			| if $config == "" then . else .spec.config = $config end' |
+		KUBE_TYPE=application/apply-patch+yaml kube_quietly PATCH "$(kube_nad "$@")?fieldManager=lab&force=true" -
+}
+
+kube_delete_nad()
+{
+	kube_quietly DELETE "$(kube_nad "$@")"
+}
+
 kube_taint()
 {
 	kube_api GET "/api/v1/nodes/$1" |
@@ -164,6 +193,21 @@ kube_untaint()
 
 KUBE_LEASES=/apis/coordination.k8s.io/v1/namespaces/kube-node-lease/leases
 KUBE_RBAC=/apis/rbac.authorization.k8s.io/v1
+KUBE_NADS=/apis/k8s.cni.cncf.io/v1
+# As the Network Plumbing Working Group publishes it.
+KUBE_NAD_CRD='{apiVersion: "apiextensions.k8s.io/v1", kind: "CustomResourceDefinition",
+	metadata: {name: "network-attachment-definitions.k8s.cni.cncf.io"},
+	spec: {group: "k8s.cni.cncf.io", scope: "Namespaced",
+		names: {plural: "network-attachment-definitions", singular: "network-attachment-definition",
+			kind: "NetworkAttachmentDefinition", shortNames: ["net-attach-def"]},
+		versions: [{name: "v1", served: true, storage: true, schema: {openAPIV3Schema: {type: "object",
+			properties: {spec: {type: "object", properties: {config: {type: "string"}}}}}}}]}}'
+
+# kube_nad NS NAME: its path.
+kube_nad()
+{
+	echo "$KUBE_NADS/namespaces/$1/network-attachment-definitions/$2"
+}
 
 # kube_lease NAME SECONDS: a Lease that was renewed so many seconds ago, as a kubelet writes it.
 kube_lease()

@@ -1,8 +1,12 @@
 /*
- * kube_probe KUBECONFIG MILLISECONDS pod NAMESPACE NAME | node NAME | pods [NODE]: one question to an API server, for
- * tests. Prints the answer as one JSON object (pods: one a line), or {"code":..,"msg":..} and ends with 1.
+ * kube_probe KUBECONFIG MILLISECONDS pod NAMESPACE NAME | nad NAMESPACE NAME | node NAME | pods [NODE] | annotate
+ * NAMESPACE NAME UID KEY VALUE | events NAMESPACE NAME UID VERSION MESSAGE: one question to an API server, or what is
+ * written to it, for tests. UID may be empty; events posts both kinds at once, as ADD does. Prints the answer as one
+ * JSON object (pods: one a line; of a write: {}), or {"code":..,"msg":..} and ends with 1.
  */
-#include "delegate/kube.h"
+#include "delegate/events.h"
+#include "delegate/kube_status.h"
+#include "delegate/nad.h"
 #include "plugin/base/log.h"
 
 #include <errno.h>
@@ -59,6 +63,25 @@ static int ask_pod(struct kube *kube, const char *ns, const char *name, struct e
 	return r;
 }
 
+static int ask_nad(struct kube *kube, const char *ns, const char *name, struct error *e)
+{
+	cleanup_nad_call struct nad_call *call = NULL;
+	cleanup_nad struct nad nad = {0};
+
+	if (nad_start(kube, ns, name, &call, e) < 0 || nad_await(call, &nad, e) < 0)
+		return e->err;
+
+	cJSON *object = cJSON_CreateObject();
+
+	cJSON_AddBoolToObject(object, "found", nad.found);
+	add_text(object, "namespace", nad.ns);
+	add_text(object, "name", nad.name);
+	add_text(object, "config", nad.config);
+	add_text(object, "resource", nad.resource);
+	print(object);
+	return 0;
+}
+
 static int ask_node(struct kube *kube, const char *name, struct error *e)
 {
 	struct kube_node node;
@@ -88,15 +111,46 @@ static int ask_pods(struct kube *kube, const char *node, struct error *e)
 	return r;
 }
 
+static int annotate(struct kube *kube, char *const *words, struct error *e)
+{
+	const struct kube_target pod = {words[0], words[1], words[2], NULL};
+	cleanup_kube_status struct kube_status *status = NULL;
+
+	if (kube_status_start(kube, &pod, words[3], words[4], &status, e) < 0 || kube_status_await(status, e) < 0)
+		return e->err;
+	print(cJSON_CreateObject());
+	return 0;
+}
+
+static int post_events(struct kube *kube, char *const *words, struct error *e)
+{
+	const struct kube_target pod = {words[0], words[1], words[2], words[3]};
+	cleanup_event struct event *added = NULL, *missing = NULL;
+
+	if (event_start(kube, &pod, EVENT_ADDED_INTERFACE, words[4], &added, e) < 0 ||
+		event_start(kube, &pod, EVENT_NO_NETWORK_FOUND, words[4], &missing, e) < 0 ||
+		event_await(added, e) < 0 || event_await(missing, e) < 0)
+		return e->err;
+	print(cJSON_CreateObject());
+	return 0;
+}
+
 static int ask(struct kube *kube, int count, char *const *words, struct error *e)
 {
 	if (count == 3 && strcmp(words[0], "pod") == 0)
 		return ask_pod(kube, words[1], words[2], e);
+	if (count == 3 && strcmp(words[0], "nad") == 0)
+		return ask_nad(kube, words[1], words[2], e);
 	if (count == 2 && strcmp(words[0], "node") == 0)
 		return ask_node(kube, words[1], e);
 	if (count >= 1 && strcmp(words[0], "pods") == 0)
 		return ask_pods(kube, count > 1 ? words[1] : NULL, e);
-	return error_set(e, -EINVAL, ERROR_ENVIRONMENT, "kube_probe KUBECONFIG MILLISECONDS pod|node|pods ...");
+	if (count == 6 && strcmp(words[0], "annotate") == 0)
+		return annotate(kube, words + 1, e);
+	if (count == 6 && strcmp(words[0], "events") == 0)
+		return post_events(kube, words + 1, e);
+	return error_set(
+		e, -EINVAL, ERROR_ENVIRONMENT, "kube_probe KUBECONFIG MILLISECONDS pod|nad|node|pods|annotate|events ...");
 }
 
 int main(int argc, char **argv)

@@ -258,6 +258,24 @@ static void a_client_certificate_is_shown(void **state)
 	assert_pod_found(api);
 }
 
+static void one_file_may_have_certificate_and_key(void **state)
+{
+	struct api *api = *state;
+
+	shell("cd %s && cat client.pem client-key.pem >both.pem && cat client-key.pem client.pem >turned.pem",
+		api->folder);
+	use_port(api, "client");
+	play_all(api, "{\"json\":" POD "}");
+	api->config.cert_file = api_path(api, "both.pem");
+	api->config.key_file = api_path(api, "both.pem");
+	assert_pod_found(api);
+	free(api->config.cert_file);
+	free(api->config.key_file);
+	api->config.cert_file = api_path(api, "turned.pem");
+	api->config.key_file = api_path(api, "turned.pem");
+	assert_pod_found(api);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -278,6 +296,7 @@ int main(void)
 		WITH_API(certificates_are_verified),
 		WITH_API(our_own_files_are_named),
 		WITH_API(a_client_certificate_is_shown),
+		WITH_API(one_file_may_have_certificate_and_key),
 	};
 
 	return api_run(tests);

@@ -214,6 +214,83 @@ static void takes_a_user_without_credentials(void **state)
 	assert_null(config->cert_file);
 }
 
+/* As older installers of multus wrote it; IPv6 keeps its brackets. */
+static void takes_ipv4_out_of_brackets(void **state)
+{
+	static const char *const servers[][2] = {
+		{"https://[10.96.0.1]:443", "https://10.96.0.1:443"},
+		{"https://[10.96.0.1]:443/x/", "https://10.96.0.1:443/x"},
+		{"https://[10.96.0.1]", "https://10.96.0.1"},
+		{"https://[fd00::1]:443/", "https://[fd00::1]:443"},
+		{"https://[::ffff:10.96.0.1]:443", "https://[::ffff:10.96.0.1]:443"},
+	};
+
+	for (size_t i = 0; i < ARRAY_SIZE(servers); i++) {
+		cleanup_free char *cluster = format_text("server: '%s'", servers[i][0]);
+		cleanup_free char *text = file_of(cluster, "");
+		cleanup_kubeconfig struct kubeconfig *config = read_text(*state, text);
+
+		assert_string_equal(config->server, servers[i][1]);
+	}
+}
+
+/* One PEM file that is rotated behind a symbolic link: kubeconfig_generator of multus's thick plugin. */
+static void takes_one_file_for_certificate_and_key(void **state)
+{
+	cleanup_free char *text =
+		file_of("server: https://h", "client-certificate: /etc/cni/multus-client-current.pem, client-key: "
+					     "/etc/cni/multus-client-current.pem");
+	cleanup_kubeconfig struct kubeconfig *config = read_text(*state, text);
+
+	assert_string_equal(config->cert_file, "/etc/cni/multus-client-current.pem");
+	assert_string_equal(config->key_file, "/etc/cni/multus-client-current.pem");
+}
+
+static int read_environment(const char *host, const char *port, struct kubeconfig **ret, struct error *e)
+{
+	host ? setenv("KUBERNETES_SERVICE_HOST", host, 1) : unsetenv("KUBERNETES_SERVICE_HOST");
+	port ? setenv("KUBERNETES_SERVICE_PORT", port, 1) : unsetenv("KUBERNETES_SERVICE_PORT");
+	return kubeconfig_in_cluster(ret, e);
+}
+
+static void a_pods_environment_names_its_api_server(void **state)
+{
+	static const char *const places[][3] = {
+		{"10.96.0.1", "443", "https://10.96.0.1:443"},
+		{"fd00::1", "6443", "https://[fd00::1]:6443"},
+		{"api.example", "443", "https://api.example:443"},
+	};
+	static const char *const none[][2] = {{NULL, NULL}, {"10.96.0.1", NULL}, {NULL, "443"}, {"", "443"}, {"h", ""}};
+	static const char *const odd[][2] = {{"h", "x"}, {"a b", "1"}, {"a@b", "1"}, {"a/b", "1"}, {"h", "1/x"}};
+	cleanup_error struct error e = {0};
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_SIZE(places); i++) {
+		cleanup_kubeconfig struct kubeconfig *config = NULL;
+
+		assert_int_equal(read_environment(places[i][0], places[i][1], &config, &e), 0);
+		assert_string_equal(config->server, places[i][2]);
+		assert_string_equal(config->ca_file, "/var/run/secrets/kubernetes.io/serviceaccount/ca.crt");
+		assert_string_equal(config->token_file, "/var/run/secrets/kubernetes.io/serviceaccount/token");
+		assert_string_equal(config->path, "/var/run/secrets/kubernetes.io/serviceaccount");
+	}
+	for (size_t i = 0; i < ARRAY_SIZE(none); i++) {
+		struct kubeconfig *config = NULL;
+
+		assert_int_equal(read_environment(none[i][0], none[i][1], &config, &e), 0);
+		assert_null(config);
+	}
+	for (size_t i = 0; i < ARRAY_SIZE(odd); i++) {
+		struct kubeconfig *config = NULL;
+
+		assert_true(read_environment(odd[i][0], odd[i][1], &config, &e) < 0);
+		assert_null(config);
+		assert_int_equal(e.code, ERROR_CONFIG);
+		assert_non_null(strstr(e.message, "KUBERNETES_SERVICE_HOST"));
+		error_clear(&e);
+	}
+}
+
 /* --- what is refused --- */
 
 static void refuses_what_it_does_not_serve(void **state)
@@ -228,7 +305,8 @@ static void refuses_what_it_does_not_serve(void **state)
 		"clusters[0].cluster.insecure-skip-tls-verify is not served");
 	assert_pair_refused(*state, server, "exec: {command: aws}", "users[0].user.exec is not served");
 	assert_pair_refused(*state, server, "auth-provider: {name: gcp}", "users[0].user.auth-provider is not served");
-	assert_pair_refused(*state, server, "username: admin", "users[0].user.username is not served");
+	assert_pair_refused(
+		*state, server, "username: admin", "users[0].user.username is not served, nor by any API server since");
 	assert_pair_refused(*state, server, "password: secret", "users[0].user.password is not served");
 	assert_pair_refused(*state, server, "token: t, as: admin", "users[0].user.as is not served");
 	assert_pair_refused(*state, server, "as-uid: '1'", "users[0].user.as-uid is not served");
@@ -367,6 +445,9 @@ int main(void)
 		cmocka_unit_test(takes_wrapped_data),
 		cmocka_unit_test(takes_the_entries_that_the_current_context_names),
 		cmocka_unit_test(takes_a_user_without_credentials),
+		cmocka_unit_test(takes_ipv4_out_of_brackets),
+		cmocka_unit_test(takes_one_file_for_certificate_and_key),
+		cmocka_unit_test(a_pods_environment_names_its_api_server),
 		cmocka_unit_test(refuses_what_it_does_not_serve),
 		cmocka_unit_test(refuses_a_server_that_is_no_url),
 		cmocka_unit_test(refuses_bad_credentials),

@@ -168,6 +168,7 @@ static void what_was_made_survives_the_record(void **state)
 		.ifindex = 7,
 		.rules = MADE_NOTHING,
 		.table = 101,
+		.gateways[1] = {.family = AF_INET6, .bytes = {0xfe, 0x80, [15] = 9}},
 		.lease = MADE_DONE,
 		.lease_network = copy_text("k8snet2"),
 		.lease_value = copy_text("{\"v\":1}"),
@@ -188,6 +189,8 @@ static void what_was_made_survives_the_record(void **state)
 	assert_int_equal(read.rules, MADE_NOTHING);
 	assert_memory_equal(read.mac, made.mac, 6);
 	assert_int_equal(read.ifindex, 7);
+	assert_int_equal(read.gateways[0].family, 0);
+	assert_string_equal(ip_text(&read.gateways[1]).s, "fe80::9");
 	assert_string_equal(read.lease_value, "{\"v\":1}");
 	assert_string_equal(ip_text(&read.addrs[0]).s, "10.188.0.218");
 	/* A record that is not complete: everything may be there. */
@@ -201,6 +204,7 @@ static void damage_in_a_record_counts_as_intended(void **state)
 {
 	static const char *const damaged[] = {"{}", "[]", "5",
 		"{\"link\":7,\"mac\":\"zz\",\"ifindex\":-3,\"table\":\"x\"}", "{\"addresses\":[1,\"x\",null]}",
+		"{\"gateways\":[1,\"x\",null]}", "{\"gateways\":\"10.0.0.1\"}",
 		"{\"ifindex\":1e300}"};
 
 	(void)state;
@@ -212,6 +216,7 @@ static void damage_in_a_record_counts_as_intended(void **state)
 		assert_int_equal(made.link, MADE_INTENDED);
 		assert_int_equal(made.ifindex, 0);
 		assert_int_equal(made.addr_count, 0);
+		assert_int_equal(made.gateways[0].family + made.gateways[1].family, 0);
 	}
 }
 

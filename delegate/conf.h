@@ -1,0 +1,43 @@
+/*
+ * The configuration of a network, as a NetworkAttachmentDefinition or a file has it: one plugin (`type`) or a list of
+ * them (`plugins`). What it says is checked by chain_read. Errors are ERROR_CONFIG, or of the reading itself
+ * (ERROR_RIGHTS, ERROR_IO), and name the definition or the file.
+ */
+#pragma once
+
+#include "plugin/base/json.h"
+
+/* Of one file or definition; more than the API server keeps of one. */
+#define CONF_MAX ((size_t)2 << 20)
+
+/** Parses it: a JSON object of at most CONF_MAX bytes. what names it in errors ("NetworkAttachmentDefinition ns/name:
+ * spec.config"). *ret is the caller's. */
+int conf_parse(const char *text, const char *what, cJSON **ret, struct error *e);
+
+/** Gives it the name where it has none, or an empty one. */
+void conf_name(cJSON *conf, const char *name);
+
+/** Sets `deviceID` and `pciBusID`; of a list, in each plugin. */
+void conf_put_device(cJSON *conf, const char *device);
+
+/** Merges an object into `args.cni`, where what it says takes precedence; of a list, in each plugin. NULL: nothing. */
+void conf_put_args(cJSON *conf, const cJSON *cni_args);
+
+/**
+ * The first file of the folder, by its own name, whose `name` is that one. Looked at are .conf and .json files (one
+ * plugin) and .conflist files (a list), regular ones only; what cannot be used is logged and passed over. None, or no
+ * such folder: -ENOENT; the error names folder and network, and the first file that could not be used. *ret is the
+ * caller's.
+ */
+int conf_find(const char *folder, const char *name, cJSON **ret, struct error *e);
+
+/**
+ * A file, or a folder's first one (nothing is passed over). To the list of a .conflist file, given by its own path, the
+ * plugins of the .conf files in the folder of the list's name beside it are added, in the order of their names, unless
+ * the list says `loadOnlyInlinedPlugins`. *ret is the caller's.
+ */
+int conf_read_path(const char *path, cJSON **ret, struct error *e);
+
+/** Adds the plugins of the .conf files in the folder of the list's name beside path, in the order of their names; no
+ * such folder: none. */
+int conf_add_chained(cJSON *list, const char *path, struct error *e);

@@ -1,0 +1,383 @@
+#include "plugin/selection.h"
+
+#include "delegate/conf.h"
+#include "delegate/devices.h"
+#include "delegate/events.h"
+#include "delegate/nad.h"
+#include "plugin/base/log.h"
+#include "plugin/report.h"
+
+#include <errno.h>
+#include <string.h>
+
+/* A network on its way into the plan. */
+struct wanted_network {
+	struct network_element asked; /* namespace and name; what else the annotation says */
+	const char *file;             /* a path in place of a name; borrowed */
+	bool of_node;                 /* the configuration names it: then confDir may have it under that name */
+	bool replaces_default;
+	struct nad_call *call;
+	struct nad nad;
+	cJSON *conf;
+};
+
+struct selection {
+	struct wanted_network *networks;
+	size_t count;
+	const struct pod *pod;
+	struct run *run;
+};
+
+static void selection_clear(struct selection *selection)
+{
+	for (size_t i = 0; i < selection->count; i++) {
+		struct wanted_network *network = &selection->networks[i];
+
+		network_element_clear(&network->asked);
+		if (network->call)
+			nad_call_free(network->call);
+		nad_clear(&network->nad);
+		cJSON_Delete(network->conf);
+	}
+	free(selection->networks);
+}
+#define cleanup_selection CLEANUP(selection_clear)
+
+bool selection_is_wanted(const struct config *config)
+{
+	return config->reads_networks || config->cluster_network;
+}
+
+static struct wanted_network *add_network(struct selection *selection)
+{
+	selection->networks = reallocate(selection->networks, selection->count + 1, sizeof(*selection->networks));
+
+	struct wanted_network *network = &selection->networks[selection->count++];
+
+	*network = (struct wanted_network){0};
+	return network;
+}
+
+/* --- which ones --- */
+
+static void add_of_node(struct selection *selection, const char *name)
+{
+	struct wanted_network *network = add_network(selection);
+
+	network->of_node = true;
+	if (strchr(name, '/')) {
+		network->file = name;
+		return;
+	}
+	network->asked.ns = copy_text(selection->run->config->multus_namespace);
+	network->asked.name = copy_text(name);
+}
+
+static const char *namespace_of_pod(const struct selection *selection)
+{
+	const char *ns = selection->run->request->pod.ns;
+
+	return ns ? ns : "default";
+}
+
+static bool is_system_namespace(const struct config *config, const char *ns)
+{
+	const cJSON *item;
+
+	if (!config->system_namespaces)
+		return strcmp(ns, "kube-system") == 0;
+	cJSON_ArrayForEach(item, config->system_namespaces)
+	{
+		if (strcmp(item->valuestring, ns) == 0)
+			return true;
+	}
+	return false;
+}
+
+static void add_networks_of_node(struct selection *selection)
+{
+	const struct config *config = selection->run->config;
+	const cJSON *name;
+
+	if (!config->cluster_network)
+		return;
+	add_of_node(selection, config->cluster_network);
+	if (!selection->pod || is_system_namespace(config, namespace_of_pod(selection)))
+		return;
+	cJSON_ArrayForEach(name, config->default_networks)
+	{
+		add_of_node(selection, name->valuestring);
+	}
+}
+
+/* An annotation's list, its elements moved behind what is there. */
+static int read_annotation(
+	struct selection *selection, const char *key, const char *ns, size_t *ret_count, struct error *e)
+{
+	cleanup_networks struct network_list list = {0};
+	const cJSON *text = selection->pod ? cJSON_GetObjectItemCaseSensitive(selection->pod->annotations, key) : NULL;
+
+	*ret_count = 0;
+	if (!cJSON_IsString(text))
+		return 0;
+	if (networks_read(key, text->valuestring, ns, &list, e) < 0)
+		return e->err;
+	for (size_t i = 0; i < list.count; i++) {
+		add_network(selection)->asked = list.elements[i];
+		list.elements[i] = (struct network_element){0};
+	}
+	*ret_count = list.count;
+	return 0;
+}
+
+static int add_default_network(struct selection *selection, struct error *e)
+{
+	const size_t before = selection->count;
+	size_t count;
+
+	if (read_annotation(
+		    selection, ANNOTATION_DEFAULT_NETWORK, selection->run->config->multus_namespace, &count, e) < 0)
+		return e->err;
+	if (count > 1)
+		return error_set(e, -E2BIG, ERROR_CONFIG,
+			ANNOTATION_DEFAULT_NETWORK " names %zu networks: a pod has one "
+						   "default network",
+			count);
+	if (count == 1)
+		selection->networks[before].replaces_default = true;
+	return 0;
+}
+
+/* A comma list, blanks around the names. */
+static bool is_global_namespace(const struct config *config, const char *ns)
+{
+	cleanup_free char *list = copy_text(config->global_namespaces);
+	char *rest = list;
+
+	for (char *name = strsep(&rest, ","); name; name = strsep(&rest, ",")) {
+		name += strspn(name, " \t");
+		name[strcspn(name, " \t")] = '\0';
+		if (strcmp(name, ns) == 0)
+			return true;
+	}
+	return false;
+}
+
+static int check_isolation(const struct selection *selection, size_t first, struct error *e)
+{
+	const struct config *config = selection->run->config;
+	const char *own = namespace_of_pod(selection);
+
+	for (size_t i = first; config->isolates_namespaces && i < selection->count; i++) {
+		const char *ns = selection->networks[i].asked.ns;
+
+		if (strcmp(ns, own) != 0 && !is_global_namespace(config, ns))
+			return error_set(e, -EPERM, ERROR_CONFIG,
+				"namespace isolation enabled, annotation violates permission, pod is in namespace %s "
+				"but "
+				"refers to target namespace %s: define the network in %s, or add %s to "
+				"globalNamespaces",
+				own, ns, own, ns);
+	}
+	return 0;
+}
+
+static int add_networks_of_pod(struct selection *selection, struct error *e)
+{
+	size_t count;
+
+	if (add_default_network(selection, e) < 0)
+		return e->err;
+
+	const size_t first = selection->count;
+
+	if (read_annotation(selection, ANNOTATION_NETWORKS, namespace_of_pod(selection), &count, e) < 0)
+		return e->err;
+	return check_isolation(selection, first, e);
+}
+
+/* A network of its own behind all others: multus's passthru, which makes nothing, and the plugins that a vendor has put
+ * into the chain's folder beside the file of clusterNetwork. Without any there is no such network. */
+static int add_auxiliary_chain(struct selection *selection, struct error *e)
+{
+	const struct config *config = selection->run->config;
+	const char *version = json_text(selection->run->request->conf, "cniVersion");
+	cleanup_json cJSON *list = cJSON_CreateObject();
+	cJSON *plugins = cJSON_CreateArray(), *passthru = cJSON_CreateObject();
+
+	json_put_text(list, "cniVersion", version ? version : "");
+	json_put_text(list, "name", config->auxiliary_chain);
+	json_put_text(passthru, "type", "passthru");
+	json_put_text(passthru, "name", "passthru-cni");
+	cJSON_AddItemToArray(plugins, passthru);
+	json_put(list, "plugins", plugins);
+	if (conf_add_chained(list, config->cluster_network, e) < 0)
+		return error_wrap(e, "auxiliaryCNIChainName");
+	if (cJSON_GetArraySize(json_get(list, "plugins")) < 2)
+		return 0;
+
+	struct wanted_network *network = add_network(selection);
+
+	network->file = "auxiliaryCNIChainName";
+	network->conf = steal_ptr(list);
+	return 0;
+}
+
+/* --- their configurations --- */
+
+static int ask_for_all(struct selection *selection, struct error *e)
+{
+	struct kube *kube = NULL;
+
+	if (selection->run->asks_nobody)
+		return 0;
+	for (size_t i = 0; i < selection->count; i++) {
+		struct wanted_network *network = &selection->networks[i];
+
+		if (network->file)
+			continue;
+		if (!kube && run_kube(selection->run, &kube, e) < 0)
+			return e->err;
+		/* Without an API server there are the files. */
+		if (kube && nad_start(kube, network->asked.ns, network->asked.name, &network->call, e) < 0)
+			return e->err;
+	}
+	return 0;
+}
+
+static int await_definition(struct selection *selection, struct wanted_network *network, struct error *e)
+{
+	struct nad_call *call = steal_ptr(network->call);
+
+	if (!call)
+		return 0;
+
+	int r = nad_await(call, &network->nad, e);
+
+	nad_call_free(call);
+	if (r < 0)
+		return error_wrap(e, "network %s/%s", network->asked.ns, network->asked.name);
+	if (network->nad.found || network->of_node)
+		return 0;
+
+	cleanup_free char *why =
+		format_text("network-attachment-definitions.k8s.cni.cncf.io \"%s\" not found", network->asked.name);
+	cleanup_free char *text = event_no_network_text(network->asked.ns, network->asked.name, why);
+
+	report_no_network(selection->pod, selection->run, text);
+	return error_set(e, -ENOENT, ERROR_CONFIG, "%s", text);
+}
+
+static int load_definition(struct wanted_network *network, const struct config *config, struct error *e)
+{
+	const char *name = network->asked.name;
+	cleanup_free char *what = format_text("NetworkAttachmentDefinition %s/%s", network->asked.ns, name);
+
+	if (!network->nad.found || !*network->nad.config) {
+		if (conf_find(config->conf_dir, name, &network->conf, e) < 0)
+			return error_wrap(
+				e, "%s%s", what, network->nad.found ? " has no spec.config" : " does not exist");
+		return 0;
+	}
+	if (conf_parse(network->nad.config, what, &network->conf, e) < 0)
+		return e->err;
+	conf_name(network->conf, name);
+	return 0;
+}
+
+/* Devices of one resource are handed out in their order, each once. */
+static int choose_device(struct selection *selection, size_t index, struct error *e)
+{
+	struct wanted_network *network = &selection->networks[index];
+	const char *resource = network->nad.resource, *uid = selection->run->request->pod.uid;
+	cleanup_devices struct devices devices = {0};
+	size_t taken = 0;
+
+	if (!resource || !selection->pod)
+		return 0;
+	if (selection->pod->object.uid)
+		uid = selection->pod->object.uid;
+	if (!uid)
+		return 0;
+	if (devices_read(DEVICES_CHECKPOINT, uid, resource, &devices, e) < 0)
+		return error_wrap(e, "network %s/%s: resource %s", network->asked.ns, network->asked.name, resource);
+	for (size_t i = 0; i < index; i++) {
+		const char *other = selection->networks[i].nad.resource;
+
+		taken += other && strcmp(other, resource) == 0;
+	}
+	if (taken >= devices.count)
+		return 0;
+	free(network->asked.device_id);
+	network->asked.device_id = copy_text(devices.ids[taken]);
+	conf_put_device(network->conf, devices.ids[taken]);
+	return 0;
+}
+
+static int load(struct selection *selection, size_t index, struct error *e)
+{
+	struct wanted_network *network = &selection->networks[index];
+
+	if (network->conf)
+		return 0;
+	if (network->file)
+		return conf_read_path(network->file, &network->conf, e);
+	if (await_definition(selection, network, e) < 0 || load_definition(network, selection->run->config, e) < 0 ||
+		choose_device(selection, index, e) < 0)
+		return e->err;
+	if (network->asked.cni_args)
+		conf_put_args(network->conf, network->asked.cni_args);
+	return 0;
+}
+
+/* --- into the plan --- */
+
+static int plan_network(struct plan *plan, struct wanted_network *network, const struct run *run, struct error *e)
+{
+	const unsigned int index = network->replaces_default ? 0 : (unsigned int)plan->count;
+	struct attachment *a = attachment_new(network->conf, index, run->request->ifname);
+
+	free(a->path);
+	if (network->file) {
+		a->path = copy_text(network->file);
+	} else if (network->nad.found) {
+		a->path = format_text("%s/%s spec.config", network->asked.ns, network->asked.name);
+		free(a->name);
+		a->name = format_text("%s/%s", network->asked.ns, network->asked.name);
+		a->resource = steal_ptr(network->nad.resource);
+	} else {
+		a->path = format_text("%s in confDir", network->asked.name);
+	}
+	if (!network->file)
+		attachment_ask(a, &network->asked);
+	if (network->replaces_default && plan->count > 0) {
+		attachment_free(plan->attachments[0]);
+		plan->attachments[0] = a;
+	} else {
+		plan_append(plan, a);
+	}
+	return a->ops->plan(a, run->request, run->config, e);
+}
+
+int selection_complete(struct plan *plan, const struct pod *pod, struct run *run, struct error *e)
+{
+	cleanup_selection struct selection selection = {.pod = pod, .run = run};
+
+	add_networks_of_node(&selection);
+	if (run->config->reads_networks && add_networks_of_pod(&selection, e) < 0)
+		return e->err;
+	if (run->config->auxiliary_chain && pod && add_auxiliary_chain(&selection, e) < 0)
+		return e->err;
+	if (ask_for_all(&selection, e) < 0)
+		return e->err;
+	for (size_t i = 0; i < selection.count; i++) {
+		if (load(&selection, i, e) < 0)
+			return e->err;
+	}
+	trace_step("networks known");
+	for (size_t i = 0; i < selection.count; i++) {
+		if (plan_network(plan, &selection.networks[i], run, e) < 0)
+			return e->err;
+	}
+	return plan_check(plan, e);
+}

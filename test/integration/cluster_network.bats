@@ -1,0 +1,199 @@
+#!/usr/bin/env bats
+# What the configuration only names: clusterNetwork and defaultNetworks, by definition, name, file or folder, for pods of which
+# namespaces; and the pod's own default network in their place.
+# Builds: asan release
+# shellcheck disable=SC2016,SC2030,SC2031,SC2034,SC2154
+bats_require_minimum_version 1.5.0
+
+load ../lab/cluster
+load ../lab/networks.bash
+
+setup_file()
+{
+	networks_up
+	kube_put_nad kube-system base "$(bridge_conf 10.66.1)"
+	kube_put_nad kube-system more "$(bridge_conf 10.66.2)"
+	kube_put_nad kube-system other "$(bridge_conf 10.66.3)"
+	kube_put_nad default in-default "$(bridge_conf 10.66.4)"
+}
+
+teardown_file()
+{
+	teardown_node
+}
+
+setup()
+{
+	networks_setup
+	conf_edit 'del(.delegates)'
+	networks_pod ''
+}
+
+teardown()
+{
+	networks_teardown
+}
+
+# bridge_conf PREFIX [NAME]: a bridge in that /24.
+bridge_conf()
+{
+	jq -nc '{cniVersion: "0.3.1", type: "bridge", bridge: "br-plain", ipam: {type: "host-local", subnet: "\($p).0/24"}}
+		| if $name == "" then . else .name = $name end' --arg p "$1" --arg name "${2:-}"
+}
+
+assert_net()
+{
+	[[ $(pod_addrs "$1") == "$2."* ]] || fail "$1 has $(pod_addrs "$1" 2>&1), not $2.x"
+}
+
+@test "clusterNetwork is the definition of that name in multusNamespace" {
+	conf_edit '.clusterNetwork = "base"'
+	cni ADD
+	assert_ok
+	assert_net eth0 10.66.1
+	assert_json '.ips[0].address | startswith("10.66.1.")'
+	cni DEL
+	assert_ok
+	refute_link eth0
+	conf_edit '.multusNamespace = "default" | .clusterNetwork = "in-default"'
+	cni ADD
+	assert_ok
+	assert_net eth0 10.66.4
+}
+
+@test "clusterNetwork is a name in confDir, a file, or a folder's first file" {
+	networks_file 20-named.conf "$(bridge_conf 10.66.5 by-name)"
+	networks_file 10-first.conf "$(bridge_conf 10.66.6 first)"
+	for network in by-name:10.66.5 /etc/cni/multus/net.d/20-named.conf:10.66.5 /etc/cni/multus/net.d:10.66.6; do
+		conf_edit '.clusterNetwork = $it' --arg it "${network%:*}"
+		cni ADD
+		assert_ok
+		assert_net eth0 "${network#*:}"
+		cni DEL
+		assert_ok
+	done
+}
+
+@test "with a file nobody is asked: no API server is needed" {
+	networks_file 20-named.conflist "{\"cniVersion\": \"0.4.0\", \"name\": \"listed\", \"plugins\": [$(bridge_conf 10.66.5)]}"
+	conf_edit 'del(.kubeconfig) | .clusterNetwork = "/etc/cni/multus/net.d/20-named.conflist"'
+	kube_stop
+	cni ADD
+	kube_cont
+	assert_ok
+	assert_net eth0 10.66.5
+}
+
+@test "as multus-shim it reads the paths as its daemon sees them" {
+	networks_file 20-named.conf "$(bridge_conf 10.66.5 by-name)"
+	conf_edit '.type = "multus-shim" | .kubeconfig = "/host" + .kubeconfig | .clusterNetwork = "/host/etc/cni/multus/net.d/20-named.conf"
+		| .daemonSocketDir = "/run/multus"'
+	networks_pod in-default
+	PLUGIN=multus-shim
+	node_exec ln -sf lamina /opt/cni/bin/multus-shim
+	cni ADD
+	assert_ok
+	assert_net eth0 10.66.5
+	assert_net net1 10.66.4
+	cni DEL
+	assert_ok
+	node_exec rm /opt/cni/bin/multus-shim
+	PLUGIN=lamina
+}
+
+@test "defaultNetworks come behind it, but for pods of a system namespace" {
+	conf_edit '.clusterNetwork = "base" | .defaultNetworks = ["more", "other"]'
+	networks_pod in-default
+	cni ADD
+	assert_ok
+	assert_net eth0 10.66.1
+	assert_net net1 10.66.2
+	assert_net net2 10.66.3
+	assert_net net3 10.66.4
+	cni DEL
+	assert_ok
+	conf_edit '.systemNamespaces = ["default"]'
+	cni ADD
+	assert_ok
+	assert_net net1 10.66.4
+	refute_link net2
+}
+
+@test "the pod's own default network takes the place of the configuration's" {
+	conf_edit '.clusterNetwork = "base"'
+	networks_pod in-default v1.multus-cni.io/default-network other
+	cni ADD
+	assert_ok
+	assert_net eth0 10.66.3
+	assert_net net1 10.66.4
+	assert_json '.ips[0].address | startswith("10.66.3.")'
+	cni DEL
+	conf_edit 'del(.clusterNetwork) | .delegates = [{name: "inline", type: "bridge", bridge: "br-plain", ipam: {}}]'
+	cni ADD
+	assert_ok
+	assert_net eth0 10.66.3
+	cni DEL
+	networks_pod '' v1.multus-cni.io/default-network 'other, more'
+	cni ADD
+	assert_code 7
+	assert_msg 'v1.multus-cni.io/default-network names 2 networks'
+}
+
+@test "a network that is neither defined nor in a file is named with both places" {
+	conf_edit '.clusterNetwork = "nowhere"'
+	snapshot
+	cni ADD
+	assert_code 7
+	assert_msg 'kube-system/nowhere'
+	assert_msg '/etc/cni/multus/net.d'
+	conf_edit '.clusterNetwork = "/etc/cni/no-such-file.conf"'
+	cni ADD
+	assert_code 7
+	assert_msg '/etc/cni/no-such-file.conf'
+	assert_unchanged
+}
+
+@test "a file that names us is refused" {
+	networks_file 20-named.conf '{"cniVersion": "0.3.1", "name": "loop", "type": "multus", "delegates": []}'
+	conf_edit '.clusterNetwork = "/etc/cni/multus/net.d/20-named.conf"'
+	cni ADD
+	assert_code 7
+	assert_msg 'must not call itself'
+}
+
+@test "plugins of the list's own folder are chained behind a list's, and those of the auxiliary chain are a network of their own" {
+	networks_file 20-base.conflist "{\"cniVersion\": \"0.4.0\", \"name\": \"base-list\", \"plugins\": [$(bridge_conf 10.66.5)]}"
+	node_exec mkdir -p /etc/cni/multus/net.d/base-list /etc/cni/multus/net.d/vendor
+	networks_file base-list/10-behind.conf '{"type": "behind"}'
+	networks_file vendor/10-aux.conf '{"type": "aux"}'
+	for name in behind aux passthru; do
+		stub "$name"
+		stub_reset "$name"
+	done
+	stub_set behind ADD run 'jq -c .prevResult <"$stdin"; exit 0'
+	conf_edit '.clusterNetwork = "/etc/cni/multus/net.d/20-base.conflist" | .auxiliaryCNIChainName = "vendor"'
+	cni ADD
+	assert_ok
+	assert_net eth0 10.66.5
+	assert_equal "$(stub_calls behind) $(stub_calls passthru) $(stub_calls aux)" 'ADD ADD ADD'
+	stub_env aux 1 | grep -x CNI_IFNAME=net1
+	cni DEL
+	assert_ok
+	assert_equal "$(stub_calls behind) $(stub_calls passthru) $(stub_calls aux)" 'ADD DEL ADD DEL ADD DEL'
+}
+
+@test "STATUS and GC know the cluster's network by its file" {
+	networks_file 20-named.conf "$(bridge_conf 10.66.5 by-name | jq -c '.cniVersion = "1.1.0" | .type = "hand" | .ipam = {}')"
+	stub hand
+	stub_reset hand
+	conf_edit '.cniVersion = "1.1.0" | .clusterNetwork = "/etc/cni/multus/net.d/20-named.conf"'
+	cni STATUS
+	assert_ok
+	conf_edit '.["cni.dev/valid-attachments"] = []'
+	cni GC
+	assert_ok
+	assert_equal "$(stub_calls hand)" 'STATUS GC'
+	conf_edit '.clusterNetwork = "/etc/cni/no-such-file.conf"'
+	cni STATUS
+	assert_code 7
+}
