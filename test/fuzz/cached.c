@@ -37,7 +37,7 @@ static void write_lease(const struct lease_file *lease)
 	const struct config config = {.cni_dir = scratch_folder()};
 	const struct request request = {.container_id = "c0ffee", .ifname = "eth0"};
 	const struct run run = {.request = &request, .config = &config, .netns_fd = -1};
-	cleanup_free char *path = lease_file_path(&run);
+	cleanup_free char *path = lease_file_path(&run, request.ifname);
 	cleanup_error struct error e = {0};
 	struct lease_file again;
 
