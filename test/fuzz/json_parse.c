@@ -35,15 +35,32 @@ static void read_fields(const cJSON *value)
 	(void)json_dig(value, "object", "object", "text", NULL);
 }
 
-static cJSON *reread(const cJSON *value)
+static cJSON *reread_text(const char *text)
 {
-	cleanup_free char *text = json_print(value);
 	cleanup_error struct error e = {0};
 	cJSON *again = NULL;
 
 	if (json_parse(text, strlen(text), "what we printed", &again, &e) < 0)
 		abort();
 	return again;
+}
+
+static cJSON *reread(const cJSON *value)
+{
+	cleanup_free char *text = json_print(value);
+
+	return reread_text(text);
+}
+
+/* The same document, whatever its white space and escapes. */
+static void check_indented(const cJSON *value, const char *plain)
+{
+	cleanup_free char *text = json_print_indented(value);
+	cleanup_json cJSON *again = reread_text(text);
+	cleanup_free char *printed = json_print(again);
+
+	if (strcmp(printed, plain) != 0 || strpbrk(text, "<>&"))
+		abort();
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t length)
@@ -69,6 +86,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t length)
 
 	if (strcmp(first, second) != 0)
 		abort();
+	check_indented(once, first);
 	read_fields(value);
 	if (cJSON_IsObject(value)) {
 		json_put(value, "name", cJSON_CreateString("n"));

@@ -118,6 +118,15 @@ static void be_ipam(const struct request *request, const char *defaults)
 	addressing_clear(&addressing);
 }
 
+/* For other programs: pairs, as ours were. */
+static void check_delegate_args(const struct request *request)
+{
+	cleanup_free char *args = request_delegate_args(request);
+
+	if (strncmp(args, "IgnoreUnknown=true;K8S_POD_NAMESPACE=", 37) != 0 || args[strlen(args) - 1] == ';')
+		abort();
+}
+
 /* The next line, which is cut out of the input; an environment's strings have no NUL. */
 static char *take_line(const uint8_t **bytes, size_t *length)
 {
@@ -171,6 +180,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t length)
 	/* As status.c and gc.c do. */
 	if (request.verb == VERB_STATUS || request.verb == VERB_GC)
 		request.ifname = "";
+	check_delegate_args(&request);
 	make_plan(&request, path);
 	assume_plan(&request, path);
 	be_ipam(&request, path);
