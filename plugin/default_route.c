@@ -204,7 +204,7 @@ static int add(const struct attachment *a, const struct route *wanted, struct ru
 static int install(const struct attachment *a, const struct family *family, struct run *run, struct error *e)
 {
 	cleanup_free struct route *list = NULL;
-	struct route wanted;
+	struct route wanted = {0};
 	size_t count = 0;
 
 	if (find_link(a, gateway_of(a, family->number), run, &wanted, e) < 0 ||
@@ -259,7 +259,7 @@ int default_route_verify(const struct attachment *a, struct run *run, struct err
 {
 	for (size_t i = 0; i < ARRAY_SIZE(families); i++) {
 		const struct ip_addr *gateway = &a->made.gateways[i];
-		struct route wanted;
+		struct route wanted = {0};
 
 		if (gateway->family &&
 			(find_link(a, gateway, run, &wanted, e) < 0 || verify(a, &families[i], &wanted, run, e) < 0))
