@@ -201,6 +201,15 @@ static cJSON *parse(const struct kube_get *get, struct http_reply *reply, bool *
 	return json_parse_max(reply->body, reply->length, get->query.max, "the answer", &json, e) < 0 ? NULL : json;
 }
 
+/* A body may have a NUL, behind which strstr sees nothing, and of which a person is shown what follows. */
+static bool has_token(const struct kube_get *get, const struct http_reply *reply, const char *message)
+{
+	if (!get->token)
+		return false;
+	return message ? strstr(message, get->token) != NULL
+		       : memmem(reply->body, reply->length, get->token, strlen(get->token)) != NULL;
+}
+
 /* A Status's own sentence; else the first bytes of what came. Never our token, which some proxies show. */
 static char *sentence(const struct kube_get *get, const struct http_reply *reply, const cJSON *json)
 {
@@ -208,7 +217,7 @@ static char *sentence(const struct kube_get *get, const struct http_reply *reply
 
 	if (reply->length == 0)
 		return copy_text("nothing");
-	if (get->token && strstr(message ? message : reply->body, get->token))
+	if (has_token(get, reply, message))
 		return copy_text("something that contains our token");
 	if (!message)
 		return text_quote(reply->body, reply->length, MAX_SHOWN);
