@@ -10,6 +10,8 @@
 #include <string.h>
 
 #define TOKEN "secret-token"
+/* What stands in /proc/sys/kernel/ostype. */
+#define FILE_TOKEN "Linux"
 
 int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t length);
 int __wrap_http_start(struct http *http, const struct http_request *request, struct http_call **ret, struct error *e);
@@ -34,8 +36,8 @@ int __wrap_http_start(struct http *http, const struct http_request *request, str
 
 void __wrap_http_await(struct http_call *call, struct http_reply *ret)
 {
-	static const int statuses[] = {200, 200, 200, 404, 401, 403, 410, 429, 503, 301, 400};
-	/* Eleven ways with a status, ten without. */
+	static const int statuses[] = {200, 200, 200, 404, 401, 403, 410, 429, 503, 301, 400, 201, 409, 422};
+	/* Each status, then each failure. */
 	size_t way = call->way % (ARRAY_SIZE(statuses) + HTTP_GARBAGE);
 
 	*ret = (struct http_reply){.retry_after = -1, .date = 1700000000};
@@ -57,23 +59,24 @@ void __wrap_http_call_free(struct http_call *call)
 	(void)call;
 }
 
-static void check_error(const struct error *e)
+static void check_error(const struct error *e, const char *token)
 {
 	if ((e->code != ERROR_TRY_AGAIN && e->code != ERROR_CONFIG) || !e->message || strpbrk(e->message, "\r\n\x1b") ||
-		strstr(e->message, TOKEN) || strlen(e->message) > 4096)
+		(token && strstr(e->message, token)) || strlen(e->message) > 4096)
 		abort();
 }
 
-static void ask(struct kube *kube, const struct kube_query *query)
+/* change NULL: a GET. */
+static void ask(struct kube *kube, const struct kube_query *query, const struct kube_change *change)
 {
 	cleanup_kube_get struct kube_get *get = NULL;
 	cleanup_error struct error e = {0};
 	struct kube_answer answer;
 
-	if (kube_get_start(kube, query, &get, &e) < 0)
+	if ((change ? kube_send_start(kube, query, change, &get, &e) : kube_get_start(kube, query, &get, &e)) < 0)
 		abort();
 	if (kube_get_await(get, &answer, &e) < 0)
-		check_error(&e);
+		check_error(&e, kube->config->token_file ? FILE_TOKEN : kube->config->token);
 	else if (answer.json ? strcmp(json_text(answer.json, "kind"), query->kind) != 0 : !query->name)
 		abort();
 	cJSON_Delete(answer.json);
@@ -84,7 +87,12 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t length)
 	static const struct kube_query queries[] = {
 		{"pod default/web-0", "/api/v1/namespaces/default/pods/web-0", "pods", "web-0", "Pod", 4096},
 		{"pods", "/api/v1/pods", "pods", NULL, "PodList", 1 << 20},
+		{"NetworkAttachmentDefinition default/n",
+			"/apis/k8s.cni.cncf.io/v1/namespaces/default/network-attachment-definitions/n",
+			"network-attachment-definitions.k8s.cni.cncf.io", "n", "NetworkAttachmentDefinition", 4096},
 	};
+	static const struct kube_change change = {
+		.method = "PATCH", .type = "application/merge-patch+json", .body = "{}", .right = "patch pods/status"};
 	static char path[] = "/kubeconfig", server[] = "https://10.0.0.1:6443", token[] = TOKEN,
 		    file[] = "/proc/sys/kernel/ostype";
 	static const struct kubeconfig configs[] = {
@@ -104,6 +112,6 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t length)
 		.deadline = clock_now() + SECONDS / 50};
 
 	log_open(LOG_ERROR, false);
-	ask(&kube, &queries[bytes[1] % ARRAY_SIZE(queries)]);
+	ask(&kube, &queries[bytes[1] & 0x40 ? 2 : bytes[1] & 1], bytes[1] & 0x20 ? &change : NULL);
 	return 0;
 }
