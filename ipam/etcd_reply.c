@@ -192,6 +192,8 @@ static enum etcd_verdict explain_token(const struct answer *answer, struct error
 
 static enum etcd_verdict explain_rights(const struct answer *answer, struct error *e)
 {
+	if (says(answer, "authentication failed") && !answer->config->username)
+		return explain_token(answer, e);
 	if (says(answer, "authentication failed"))
 		error_set(e, -EACCES, ERROR_CONFIG,
 			"etcd does not accept user %s (etcdUsername) with the password in %s (etcdPasswordFile): %s: "
