@@ -1,5 +1,7 @@
 #include "plugin/attachment.h"
 
+#include "plugin/import.h"
+
 #include <string.h>
 
 /* The first that serves a configuration makes it; attach_exec serves everything. */
@@ -112,6 +114,11 @@ struct call_params attachment_call(struct attachment *a, const struct run *run, 
 		.args = a->args,
 		.path = run->path,
 	};
+}
+
+bool attachment_claims(const struct attachment *a)
+{
+	return a->ops->offer && import_own_conf(a->conf);
 }
 
 void attachment_free(struct attachment *a)

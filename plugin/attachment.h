@@ -145,6 +145,10 @@ cJSON *attachment_runtime_config(const struct attachment *a, const struct config
  * request_delegate_args), for ADD with the MAC and IP that the pod asks for. Borrows from run and the attachment. */
 struct call_params attachment_call(struct attachment *a, const struct run *run, const char *command);
 
+/** Whether its addresses are claimed by lamina, here or as its plugins' IPAM, so that one that the pod asks for may be
+ * meant for it. */
+bool attachment_claims(const struct attachment *a);
+
 void attachment_free(struct attachment *a);
 
 DEFINE_CLEANUP(struct attachment, attachment_free)

@@ -24,22 +24,16 @@ static void log_failure(const struct error *e)
 		log_write(LOG_WARNING, "the API server is not told: %s", e->message);
 }
 
-/* Whom it is about. A static pod has another UID there than the runtime knows it by. */
+/* Whom it is about. */
 static struct kube_target target_of(const struct pod *pod, const struct request *request)
 {
-	struct kube_target target = {
-		.ns = request->pod.ns ? request->pod.ns : "default",
-		.name = request->pod.pod,
-		.uid = request->pod.uid,
-	};
-
-	if (pod->source == POD_API) {
-		target.uid = pod->object.object_uid;
-		target.version = pod->object.version;
-	} else if (pod_is_static(pod)) {
-		target.uid = NULL;
-	}
-	return target;
+	if (pod->source == POD_API)
+		return (struct kube_target){.ns = request_namespace(request),
+			.name = request->pod.pod,
+			.uid = pod->object.object_uid,
+			.version = pod->object.version};
+	return (struct kube_target){
+		.ns = request_namespace(request), .name = request->pod.pod, .uid = request->pod.uid};
 }
 
 /* A client of its own, since it has a deadline of its own. */

@@ -281,6 +281,11 @@ int request_read(struct request *ret, int stdin_fd, struct error *e)
 	return read_args(ret, e);
 }
 
+const char *request_namespace(const struct request *request)
+{
+	return request->pod.ns ? request->pod.ns : "default";
+}
+
 static const char *text_or_empty(const char *text)
 {
 	return text ? text : "";

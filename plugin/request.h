@@ -34,6 +34,9 @@ struct request {
  */
 int request_read(struct request *ret, int stdin_fd, struct error *e);
 
+/** The pod's namespace; "default" where the runtime names none. Borrowed. */
+const char *request_namespace(const struct request *request);
+
 /**
  * CNI_ARGS as multus gives it to its delegates (newCNIRuntimeConf): IgnoreUnknown, the pod's namespace, name, sandbox
  * and UID, then every pair of the runtime's own, which fills a value that is still empty, else is appended. So a pod's
