@@ -3,6 +3,7 @@
 #include "plugin/addressing.h"
 #include "plugin/attachment.h"
 #include "plugin/base/log.h"
+#include "plugin/device_info.h"
 #include "plugin/import.h"
 
 #include <string.h>
@@ -33,10 +34,10 @@ static void free_exec(struct attachment *a)
 	a->private = NULL;
 }
 
-static int read_chain(struct attachment *a, const struct config *config, struct error *e)
+static int read_chain(struct attachment *a, const struct request *request, const struct config *config, struct error *e)
 {
 	struct exec_private *p = allocate(1, sizeof(*p));
-	cleanup_json cJSON *runtime_config = attachment_runtime_config(a, config);
+	cleanup_json cJSON *runtime_config = attachment_runtime_config(a, request, config);
 
 	a->private = p;
 	return chain_read(a->conf, a->path, runtime_config, &p->chain, e);
@@ -47,8 +48,7 @@ static int plan_exec(struct attachment *a, const struct request *request, const 
 	const cJSON *own = import_own_conf(a->conf);
 	struct exec_private *p;
 
-	(void)request;
-	if (read_chain(a, config, e) < 0)
+	if (read_chain(a, request, config, e) < 0)
 		return e->err;
 	p = a->private;
 	return own ? addressing_read(own, a->path, config, &p->addressing, e) : 0;
@@ -87,11 +87,11 @@ static cJSON *conf_with_annotations(const struct attachment *a)
 	return conf;
 }
 
-static int tell_own_addresses(struct attachment *a, const struct config *config, struct error *e)
+static int tell_own_addresses(struct attachment *a, const struct run *run, struct error *e)
 {
 	struct exec_private *p = a->private;
 	cleanup_json cJSON *conf = conf_with_annotations(a);
-	cleanup_json cJSON *runtime_config = attachment_runtime_config(a, config);
+	cleanup_json cJSON *runtime_config = attachment_runtime_config(a, run->request, run->config);
 
 	if (!import_own_conf(a->conf))
 		return 0;
@@ -122,9 +122,10 @@ static int start_exec(struct attachment *a, struct run *run, struct error *e)
 {
 	struct exec_private *p = a->private;
 
-	if (tell_own_addresses(a, run->config, e) < 0)
+	if (tell_own_addresses(a, run, e) < 0)
 		return e->err;
 	a->made.exec = MADE_INTENDED;
+	device_info_copy(a, run);
 	return chain_add_start(p->chain, call_params(a, run, "ADD"), run->call_deadline, e);
 }
 
@@ -155,7 +156,7 @@ static int del_start_exec(struct attachment *a, struct run *run, struct error *e
 	if (a->made.exec == MADE_NOTHING)
 		return 0;
 	free_exec(a);
-	if (read_chain(a, run->config, e) < 0)
+	if (read_chain(a, run->request, run->config, e) < 0)
 		return e->err;
 	p = a->private;
 	return chain_del_start(p->chain, call_params(a, run, "DEL"), a->result, run->call_deadline, e);
@@ -172,11 +173,11 @@ static int del_finish_exec(struct attachment *a, struct run *run, struct error *
 {
 	struct exec_private *p = a->private;
 
-	(void)run;
 	if (a->made.exec == MADE_NOTHING)
 		return 0;
 	if (chain_del_finish(p->chain, e) < 0)
 		return e->err;
+	device_info_remove(a, run);
 	a->made.exec = MADE_NOTHING;
 	return 0;
 }
@@ -186,7 +187,7 @@ static int check_exec(struct attachment *a, struct run *run, struct error *e)
 	struct exec_private *p;
 
 	free_exec(a);
-	if (read_chain(a, run->config, e) < 0)
+	if (read_chain(a, run->request, run->config, e) < 0)
 		return e->err;
 	p = a->private;
 	return chain_check(p->chain, call_params(a, run, "CHECK"), a->result, run->call_deadline, e);

@@ -3,6 +3,7 @@
 #include "delegate/events.h"
 #include "delegate/kube_status.h"
 #include "plugin/base/log.h"
+#include "plugin/device_info.h"
 #include "plugin/network_status.h"
 
 #include <errno.h>
@@ -75,14 +76,20 @@ static void start_events(struct report *report, const struct plan *plan, const s
 	}
 }
 
-static char *print_status(const struct plan *plan)
+static char *print_status(const struct plan *plan, const struct run *run)
 {
 	cleanup_free struct network_status *statuses = allocate(plan->count, sizeof(*statuses));
+	cleanup_json cJSON *devices = cJSON_CreateArray();
 
 	for (size_t i = 0; i < plan->count; i++) {
 		const struct attachment *a = plan->attachments[i];
 
-		statuses[i] = (struct network_status){.name = a->name, .result = a->result, .is_default = i == 0};
+		cJSON *device = device_info_read(a, run);
+
+		if (device)
+			cJSON_AddItemToArray(devices, device);
+		statuses[i] = (struct network_status){
+			.name = a->name, .result = a->result, .is_default = i == 0, .device = device};
 	}
 	return network_status_print(statuses, plan->count);
 }
@@ -97,7 +104,7 @@ void report_start(const struct plan *plan, const struct pod *pod, struct run *ru
 
 	cleanup_report struct report *report = allocate(1, sizeof(*report));
 	const struct kube_target target = target_of(pod, run->request);
-	cleanup_free char *text = print_status(plan);
+	cleanup_free char *text = print_status(plan, run);
 
 	if (open_kube(run, &report->kube, &e) < 0) {
 		log_failure(&e);

@@ -254,7 +254,7 @@ static bool is_pods(const struct run *run, const struct record *record)
 {
 	if (record->ours)
 		return sandbox_is(&record->sandbox, &run->sandbox, run->boot_id);
-	return !record->assumed ||
+	return (!record->assumed && !record->recalled) ||
 	       !state_is_anothers(run->config->cni_dir, run->request->container_id, &run->sandbox, run->boot_id);
 }
 
@@ -291,12 +291,44 @@ static int enter_recorded(struct run *run, const struct record *record, struct e
 /* All of it may be there, and nobody knows under which MAC or record. */
 static void assume_made(struct plan *plan)
 {
-	for (size_t i = 0; i < plan->count; i++) {
-		plan->attachments[i]->made.exec = MADE_INTENDED;
-		plan->attachments[i]->made.link = MADE_INTENDED;
-		plan->attachments[i]->made.rules = MADE_INTENDED;
-		plan->attachments[i]->made.lease = MADE_INTENDED;
+	for (size_t i = 0; i < plan->count; i++)
+		made_assume(&plan->attachments[i]->made);
+}
+
+/* The record is lost, or nobody can read it (e): the answers that are cached say what it was, else the configuration
+ * does what it would have been. A damaged one may be of an ADD that was killed: its programs must be awaited. */
+static int go_without_record(
+	const struct request *request, struct config *config, struct record *record, struct error *e)
+{
+	const bool damaged = e->err == -EBADMSG;
+	cleanup_free char *why = copy_text(e->message);
+	cleanup_error struct error unread = {0};
+
+	error_clear(e);
+	record_clear(record);
+	config_clear(config);
+	if (config_read(request->conf, false, config, &unread) < 0) {
+		config_clear(config);
+		config_read_folders(request->conf, config);
+		config->runtime_config = json_get(request->conf, "runtimeConfig");
 	}
+	if (state_recall(request, config, damaged, record)) {
+		log_write(LOG_WARNING, "%s: going by %s/results", why, config->cni_dir);
+		return 0;
+	}
+	if (damaged)
+		log_write(LOG_WARNING, "%s: going by the configuration", why);
+	record->done = record->assumed = !damaged;
+	if (!unread.err) {
+		plan_assume(&record->plan, request, config);
+		assume_made(&record->plan);
+	} else if (damaged) {
+		error_keep_first(e, &unread);
+	} else {
+		/* Such an ADD was refused before its first step: a runtime must not try its DEL for ever. */
+		log_write(LOG_WARNING, "nothing is recorded, and nothing can be planned: %s", unread.message);
+	}
+	return e->err;
 }
 
 static int load_or_assume(const struct request *request, struct config *config, struct record *record, struct error *e)
@@ -307,30 +339,7 @@ static int load_or_assume(const struct request *request, struct config *config, 
 		config->runtime_config = json_get(request->conf, "runtimeConfig");
 		return 0;
 	}
-	if (e->err != -ENOENT && e->err != -EBADMSG)
-		return e->err;
-	if (e->err == -EBADMSG)
-		log_write(LOG_WARNING, "%s: going by the configuration", e->message);
-
-	/* A damaged record may be of an ADD that was killed: its programs must be awaited. */
-	const bool done = e->err == -ENOENT;
-
-	error_clear(e);
-	record_clear(record);
-	record->done = done;
-	record->assumed = done;
-	config_clear(config);
-	if (config_read(request->conf, false, config, e) < 0) {
-		if (!done)
-			return e->err;
-		/* Such an ADD was refused before its first step: a runtime must not try its DEL for ever. */
-		log_write(LOG_WARNING, "nothing is recorded, and nothing can be planned: %s", e->message);
-		error_clear(e);
-		return 0;
-	}
-	plan_assume(&record->plan, request, config);
-	assume_made(&record->plan);
-	return 0;
+	return e->err == -ENOENT || e->err == -EBADMSG ? go_without_record(request, config, record, e) : e->err;
 }
 
 /* What the configuration names, and what the pod's annotations ask for, as long as the API server has that pod. */
@@ -403,6 +412,7 @@ int verb_take_down(struct run *run, struct record *record, struct error *e)
 {
 	if (await_killed(run->request, record, run, e) < 0 || enter_recorded(run, record, e) < 0)
 		return e->err;
+	state_complete_versions(record, run->request);
 	mark_going(record, run);
 	trace_step("loaded");
 
