@@ -20,9 +20,14 @@ struct nad_call {
 };
 
 /* Annotations and configuration files name them. */
+bool nad_is_name(const char *name)
+{
+	return kube_is_name(name, true);
+}
+
 static int check_names(const char *ns, const char *name, struct error *e)
 {
-	if (kube_is_name(ns, false) && kube_is_name(name, true))
+	if (kube_is_name(ns, false) && nad_is_name(name))
 		return 0;
 
 	cleanup_free char *both = format_text("%s/%s", ns, name);

@@ -14,6 +14,9 @@ struct nad {
 void nad_clear(struct nad *nad);
 #define cleanup_nad CLEANUP(nad_clear)
 
+/** Whether a definition can have this name; a name of a configuration may be another one. */
+bool nad_is_name(const char *name);
+
 struct nad_call;
 
 /**

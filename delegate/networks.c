@@ -56,7 +56,9 @@ static int set_name(struct reading *reading, const char *ns, const char *name, s
 	if (!kube_is_name(ns, false))
 		return refuse(reading, "the namespace", ns, "one of a-z, 0-9 and -", e);
 	if (!kube_is_name(name, true))
-		return refuse(reading, "the name", name, "one of a-z, 0-9, - and .", e);
+		return refuse(reading, "the name", name,
+			strchr(name, '/') ? "without a namespace, which \"namespace\" has" : "one of a-z, 0-9, - and .",
+			e);
 	reading->element->ns = copy_text(ns);
 	reading->element->name = copy_text(name);
 	return 0;
@@ -112,6 +114,9 @@ static int read_short(struct reading *reading, const char *annotation, struct er
 		const char *end = begin + strcspn(begin, ",");
 		cleanup_free char *item = trimmed(begin, end);
 
+		/* A comma behind the last one is nobody's network. */
+		if (!*end && !*item && reading->list->count > 0)
+			return 0;
 		if (add_element(reading, e) < 0 || read_item(reading, item, e) < 0)
 			return e->err;
 		if (!*end)
@@ -157,6 +162,18 @@ static int set_hardware(
 	return 0;
 }
 
+bool network_read_addr(const char *text, struct ip_addr *ret)
+{
+	struct ip_prefix prefix;
+
+	if (ip_parse(text, ret))
+		return true;
+	if (!ip_parse_prefix(text, &prefix))
+		return false;
+	*ret = prefix.addr;
+	return true;
+}
+
 static int set_ips(struct reading *reading, const cJSON *ips, struct error *e)
 {
 	struct network_element *element = reading->element;
@@ -164,12 +181,11 @@ static int set_ips(struct reading *reading, const cJSON *ips, struct error *e)
 
 	cJSON_ArrayForEach(ip, ips)
 	{
-		struct ip_prefix prefix;
 		struct ip_addr addr;
 
 		if (!cJSON_IsString(ip))
 			return refuse_type(reading, "ips", "an array of strings", e);
-		if (!ip_parse(ip->valuestring, &addr) && !ip_parse_prefix(ip->valuestring, &prefix))
+		if (!network_read_addr(ip->valuestring, &addr))
 			return refuse(reading, "ips", ip->valuestring, "an IP address, with or without /LENGTH", e);
 		if (element->ip_count == MAX_NETWORK_ADDRS)
 			return refuse_type(reading, "ips", "at most 16 addresses", e);

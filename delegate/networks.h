@@ -39,6 +39,9 @@ struct network_list {
  */
 int networks_read(const char *key, const char *annotation, const char *ns, struct network_list *ret, struct error *e);
 
+/** One of .ips, without its prefix length. False when it is none. */
+bool network_read_addr(const char *text, struct ip_addr *ret);
+
 void network_element_clear(struct network_element *element);
 
 void network_list_clear(struct network_list *list);

@@ -216,14 +216,12 @@ static bool has_family(const struct addressing *addressing, int family)
 	return false;
 }
 
-void addressing_narrow(const struct addressing *addressing, cJSON *annotations)
+cJSON *addressing_annotations(const struct addressing *addressing)
 {
 	const struct ip_addr *gateways[] = {&addressing->gateway4, &addressing->gateway6};
 	cleanup_free char *own = NULL, *gateway = NULL;
+	cJSON *annotations = cJSON_CreateObject();
 
-	/* Then they ask for nothing, or something else than annotations does. */
-	if (!json_get(annotations, ANNOTATION_ADDRESS))
-		return;
 	for (size_t i = 0; i < addressing->fixed_count; i++)
 		append_addr(&own, &addressing->fixed[i]);
 	for (size_t i = 0; i < ARRAY_SIZE(gateways); i++) {
@@ -232,8 +230,7 @@ void addressing_narrow(const struct addressing *addressing, cJSON *annotations)
 	}
 	json_put_text(annotations, ANNOTATION_ADDRESS, own);
 	json_put_text(annotations, ANNOTATION_GATEWAY, gateway);
-	if (!has_family(addressing, AF_INET))
-		json_remove(annotations, ANNOTATION_NETMASK);
+	return annotations;
 }
 
 struct lease_request addressing_lease(const struct addressing *addressing, const char *network, const char *ifname)

@@ -59,11 +59,9 @@ int addressing_finish(struct addressing *addressing, const char *version, cJSON 
  */
 void addressing_settle(struct addressing *addressing);
 
-/**
- * Narrows a pod's annotations to what was placed here: kube-ipam.ip names only these addresses, and none of kube-ipam's
- * is left when there are none.
- */
-void addressing_narrow(const struct addressing *addressing, cJSON *annotations);
+/** The annotations of a pod that asks for just what was placed here, for a plugin that execs us as its IPAM: then it
+ * knows them, and of no other network's. Owned by the caller. */
+cJSON *addressing_annotations(const struct addressing *addressing);
 
 /** What to claim, for lease.h; borrows from addressing. */
 struct lease_request addressing_lease(const struct addressing *addressing, const char *network, const char *ifname);

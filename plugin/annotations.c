@@ -37,6 +37,12 @@ static int add_address(struct annotations *a, const char *text, const char *sour
 	return 0;
 }
 
+/* "10.0.0.5/16" is what multus's `ips` has, and its IP=; the length is the range's business. */
+static void cut_length(char *text)
+{
+	text[strcspn(text, "/")] = '\0';
+}
+
 static int add_comma_list(
 	struct annotations *a, const char *text, const char *source, bool elsewhere, bool strict, struct error *e)
 {
@@ -44,6 +50,8 @@ static int add_comma_list(
 	char *rest = list;
 
 	for (char *item = strsep(&rest, ","); item; item = strsep(&rest, ",")) {
+		if (!strict)
+			cut_length(item);
 		if (add_address(a, trim(item), source, elsewhere, strict, e) < 0)
 			return e->err;
 	}
@@ -65,8 +73,7 @@ int annotations_add_list(struct annotations *a, const cJSON *list, const char *s
 
 		cleanup_free char *text = copy_text(item->valuestring);
 
-		/* "10.0.0.5/16" is what multus's `ips` has; the length is the range's business. */
-		text[strcspn(text, "/")] = '\0';
+		cut_length(text);
 		if (add_address(a, text, source, elsewhere, false, e) < 0)
 			return e->err;
 	}
@@ -167,25 +174,7 @@ static int read_kube_ipam(struct annotations *a, const cJSON *map, struct error 
 	return 0;
 }
 
-/* Whether a delegate that is exec'd could be the one that runtimeConfig.ips is for. */
-static bool ips_seen_elsewhere(const struct config *config)
-{
-	const cJSON *delegate, *plugin;
-
-	cJSON_ArrayForEach(delegate, config->delegates)
-	{
-		if (cJSON_IsTrue(json_dig(delegate, "capabilities", "ips", NULL)))
-			return true;
-		cJSON_ArrayForEach(plugin, json_get(delegate, "plugins"))
-		{
-			if (cJSON_IsTrue(json_dig(plugin, "capabilities", "ips", NULL)))
-				return true;
-		}
-	}
-	return false;
-}
-
-int annotations_read(const struct request *request, const struct config *config, const cJSON *map,
+int annotations_read(const struct request *request, const struct config *config, const cJSON *map, bool ips_elsewhere,
 	struct annotations *ret, struct error *e)
 {
 	*ret = (struct annotations){0};
@@ -199,7 +188,7 @@ int annotations_read(const struct request *request, const struct config *config,
 	if (request->pod.ip && add_comma_list(ret, request->pod.ip, "IP (CNI_ARGS)", true, false, e) < 0)
 		return e->err;
 	return annotations_add_list(
-		ret, json_get(config->runtime_config, "ips"), "runtimeConfig.ips", ips_seen_elsewhere(config), e);
+		ret, json_get(config->runtime_config, "ips"), "runtimeConfig.ips", ips_elsewhere, e);
 }
 
 int annotations_check_gateway(const struct annotations *a, const struct ip_prefix *addr, struct error *e)

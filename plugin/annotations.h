@@ -29,10 +29,11 @@ struct annotations {
 };
 
 /**
- * The pod's requests; map has its annotations (pod.h; NULL: it has none). Malformed values are ERROR_CONFIG and name
+ * The pod's requests; map has its annotations (pod.h; NULL: it has none). ips_elsewhere:
+ * runtimeConfig.ips may be meant for a plugin that declares it. Malformed values are ERROR_CONFIG and name
  * annotation and value.
  */
-int annotations_read(const struct request *request, const struct config *config, const cJSON *map,
+int annotations_read(const struct request *request, const struct config *config, const cJSON *map, bool ips_elsewhere,
 	struct annotations *ret, struct error *e);
 
 /** Reads a list of addresses (JSON array of "10.0.0.5" or "10.0.0.5/16") behind what is there; one that is there

@@ -3,6 +3,8 @@
 #include "plugin/addressing.h"
 #include "plugin/attachment.h"
 #include "plugin/base/log.h"
+#include "plugin/device_info.h"
+#include "plugin/import.h"
 
 #include <string.h>
 
@@ -32,10 +34,10 @@ static void free_exec(struct attachment *a)
 	a->private = NULL;
 }
 
-static int read_chain(struct attachment *a, const struct config *config, struct error *e)
+static int read_chain(struct attachment *a, const struct request *request, const struct config *config, struct error *e)
 {
 	struct exec_private *p = allocate(1, sizeof(*p));
-	cleanup_json cJSON *runtime_config = attachment_runtime_config(a, config);
+	cleanup_json cJSON *runtime_config = attachment_runtime_config(a, request, config);
 
 	a->private = p;
 	return chain_read(a->conf, a->path, runtime_config, &p->chain, e);
@@ -43,15 +45,13 @@ static int read_chain(struct attachment *a, const struct config *config, struct 
 
 static int plan_exec(struct attachment *a, const struct request *request, const struct config *config, struct error *e)
 {
+	const cJSON *own = import_own_conf(a->conf);
 	struct exec_private *p;
 
-	(void)request;
-	if (read_chain(a, config, e) < 0)
+	if (read_chain(a, request, config, e) < 0)
 		return e->err;
 	p = a->private;
-	if (!addressing_is_own(a->conf))
-		return 0;
-	return addressing_read(a->conf, a->path, config, &p->addressing, e);
+	return own ? addressing_read(own, a->path, config, &p->addressing, e) : 0;
 }
 
 static int offer_exec(struct attachment *a, const struct annotations *annotations, const struct ip_addr *addr,
@@ -62,27 +62,51 @@ static int offer_exec(struct attachment *a, const struct annotations *annotation
 	return addressing_offer(&p->addressing, annotations, addr, source, ret, e);
 }
 
-/* The plugin's IPAM is told of the addresses that are its own: it would refuse those of other networks. */
-static int tell_own_addresses(struct attachment *a, const struct config *config, struct error *e)
+static void declare_annotations(cJSON *plugin)
+{
+	const cJSON *declared = json_get(plugin, "capabilities");
+	cJSON *capabilities = cJSON_IsObject(declared) ? json_copy(declared) : cJSON_CreateObject();
+
+	json_put(capabilities, ANNOTATIONS_CAPABILITY, cJSON_CreateTrue());
+	json_put(plugin, "capabilities", capabilities);
+}
+
+/* Its plugins with our IPAM are handed the annotations as a runtime would: only those addresses that are its own, since
+ * it would refuse, or take, those of other networks. */
+static cJSON *conf_with_annotations(const struct attachment *a)
+{
+	cJSON *conf = json_copy(a->conf), *plugin;
+
+	if (addressing_is_own(conf))
+		declare_annotations(conf);
+	cJSON_ArrayForEach(plugin, cJSON_GetObjectItemCaseSensitive(conf, "plugins"))
+	{
+		if (addressing_is_own(plugin))
+			declare_annotations(plugin);
+	}
+	return conf;
+}
+
+static int tell_own_addresses(struct attachment *a, const struct run *run, struct error *e)
 {
 	struct exec_private *p = a->private;
-	cleanup_json cJSON *runtime_config = attachment_runtime_config(a, config);
-	cJSON *map = cJSON_GetObjectItemCaseSensitive(runtime_config, ANNOTATIONS_CAPABILITY);
+	cleanup_json cJSON *conf = conf_with_annotations(a);
+	cleanup_json cJSON *runtime_config = attachment_runtime_config(a, run->request, run->config);
 
-	if (!addressing_is_own(a->conf) || !cJSON_IsObject(map))
+	if (!import_own_conf(a->conf))
 		return 0;
-	addressing_narrow(&p->addressing, map);
+	if (!runtime_config)
+		runtime_config = cJSON_CreateObject();
+	json_put(runtime_config, ANNOTATIONS_CAPABILITY, addressing_annotations(&p->addressing));
 	chain_free(p->chain);
 	p->chain = NULL;
-	return chain_read(a->conf, a->path, runtime_config, &p->chain, e);
+	return chain_read(conf, a->path, runtime_config, &p->chain, e);
 }
 
 static int inspect_exec(struct attachment *a, struct run *run, struct error *e)
 {
 	struct exec_private *p = a->private;
 
-	if (tell_own_addresses(a, run->config, e) < 0)
-		return e->err;
 	return chain_find(p->chain, run->path, e) < 0 ? error_wrap(e, "%s", a->path) : 0;
 }
 
@@ -98,7 +122,10 @@ static int start_exec(struct attachment *a, struct run *run, struct error *e)
 {
 	struct exec_private *p = a->private;
 
+	if (tell_own_addresses(a, run, e) < 0)
+		return e->err;
 	a->made.exec = MADE_INTENDED;
+	device_info_copy(a, run);
 	return chain_add_start(p->chain, call_params(a, run, "ADD"), run->call_deadline, e);
 }
 
@@ -129,7 +156,7 @@ static int del_start_exec(struct attachment *a, struct run *run, struct error *e
 	if (a->made.exec == MADE_NOTHING)
 		return 0;
 	free_exec(a);
-	if (read_chain(a, run->config, e) < 0)
+	if (read_chain(a, run->request, run->config, e) < 0)
 		return e->err;
 	p = a->private;
 	return chain_del_start(p->chain, call_params(a, run, "DEL"), a->result, run->call_deadline, e);
@@ -146,11 +173,11 @@ static int del_finish_exec(struct attachment *a, struct run *run, struct error *
 {
 	struct exec_private *p = a->private;
 
-	(void)run;
 	if (a->made.exec == MADE_NOTHING)
 		return 0;
 	if (chain_del_finish(p->chain, e) < 0)
 		return e->err;
+	device_info_remove(a, run);
 	a->made.exec = MADE_NOTHING;
 	return 0;
 }
@@ -160,7 +187,7 @@ static int check_exec(struct attachment *a, struct run *run, struct error *e)
 	struct exec_private *p;
 
 	free_exec(a);
-	if (read_chain(a, run->config, e) < 0)
+	if (read_chain(a, run->request, run->config, e) < 0)
 		return e->err;
 	p = a->private;
 	return chain_check(p->chain, call_params(a, run, "CHECK"), a->result, run->call_deadline, e);

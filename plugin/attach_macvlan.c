@@ -245,7 +245,7 @@ static int release_ipam(struct attachment *a, struct run *run, struct error *e)
 	struct macvlan_private *p = a->private;
 
 	if (!p) {
-		cleanup_json cJSON *runtime_config = attachment_runtime_config(a, run->config);
+		cleanup_json cJSON *runtime_config = attachment_runtime_config(a, run->request, run->config);
 
 		a->private = p = allocate(1, sizeof(*p));
 		if (chain_read(a->conf, a->path, runtime_config, &p->chain, e) < 0 ||

@@ -89,7 +89,7 @@ static int read_link_keys(struct attachment *a, struct error *e)
 int macvlan_plan(struct attachment *a, const struct request *request, const struct config *config, struct error *e)
 {
 	struct macvlan_private *p = allocate(1, sizeof(*p));
-	cleanup_json cJSON *runtime_config = attachment_runtime_config(a, config);
+	cleanup_json cJSON *runtime_config = attachment_runtime_config(a, request, config);
 
 	p->mode_name = "";
 	a->private = p;

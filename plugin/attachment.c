@@ -1,5 +1,7 @@
 #include "plugin/attachment.h"
 
+#include "plugin/import.h"
+
 #include <string.h>
 
 /* The first that serves a configuration makes it; attach_exec serves everything. */
@@ -36,43 +38,6 @@ void attachment_ask(struct attachment *a, struct network_element *asked)
 		snprintf(a->ifname, sizeof(a->ifname), "%s", a->asked->ifname);
 }
 
-static void put_ips(cJSON *runtime_config, const struct network_element *asked)
-{
-	cJSON *list = cJSON_CreateArray();
-
-	for (size_t i = 0; i < asked->ip_count; i++)
-		cJSON_AddItemToArray(list, cJSON_CreateString(asked->ips[i]));
-	json_put(runtime_config, "ips", list);
-}
-
-static void put_asked(cJSON *runtime_config, const struct network_element *asked)
-{
-	if (asked->port_mappings)
-		json_put(runtime_config, "portMappings", json_copy(asked->port_mappings));
-	if (asked->bandwidth)
-		json_put(runtime_config, "bandwidth", json_copy(asked->bandwidth));
-	if (asked->ip_count > 0)
-		put_ips(runtime_config, asked);
-	if (asked->mac)
-		json_put_text(runtime_config, "mac", asked->mac);
-	if (asked->infiniband_guid)
-		json_put_text(runtime_config, "infinibandGUID", asked->infiniband_guid);
-	if (asked->device_id)
-		json_put_text(runtime_config, "deviceID", asked->device_id);
-}
-
-cJSON *attachment_runtime_config(const struct attachment *a, const struct config *config)
-{
-	cJSON *runtime_config = json_copy(config->runtime_config);
-
-	if (a->index == 0 || !a->asked)
-		return runtime_config;
-	if (!runtime_config)
-		runtime_config = cJSON_CreateObject();
-	put_asked(runtime_config, a->asked);
-	return runtime_config;
-}
-
 static void append_arg(char **args, const char *key, const char *value)
 {
 	char *longer = format_text("%s;%s=%s", *args, key, value);
@@ -94,16 +59,23 @@ static void append_ips(char **args, const struct network_element *asked)
 	append_arg(args, "IP", list);
 }
 
+char *attachment_args(const struct attachment *a, const struct request *request, const char *command)
+{
+	char *args = request_delegate_args(request);
+
+	if (strcmp(command, "ADD") == 0 && a->asked) {
+		if (a->asked->mac)
+			append_arg(&args, "MAC", a->asked->mac);
+		if (a->asked->ip_count > 0)
+			append_ips(&args, a->asked);
+	}
+	return args;
+}
+
 struct call_params attachment_call(struct attachment *a, const struct run *run, const char *command)
 {
 	free(a->args);
-	a->args = request_delegate_args(run->request);
-	if (strcmp(command, "ADD") == 0 && a->asked) {
-		if (a->asked->mac)
-			append_arg(&a->args, "MAC", a->asked->mac);
-		if (a->asked->ip_count > 0)
-			append_ips(&a->args, a->asked);
-	}
+	a->args = attachment_args(a, run->request, command);
 	return (struct call_params){
 		.command = command,
 		.container_id = run->request->container_id,
@@ -112,6 +84,11 @@ struct call_params attachment_call(struct attachment *a, const struct run *run, 
 		.args = a->args,
 		.path = run->path,
 	};
+}
+
+bool attachment_claims(const struct attachment *a)
+{
+	return a->ops->offer && import_own_conf(a->conf);
 }
 
 void attachment_free(struct attachment *a)

@@ -40,6 +40,9 @@ cJSON *made_print(const struct made *made, bool done);
 /** Reads it back; members that are absent or malformed count as intended and unknown. */
 void made_read(const cJSON *json, bool done, struct made *ret);
 
+/** Of what nobody recorded, all may be there. */
+void made_assume(struct made *made);
+
 void made_clear(struct made *made);
 
 struct attachment_ops;
@@ -137,13 +140,22 @@ void attachment_ask(struct attachment *a, struct network_element *asked);
 
 /**
  * The runtimeConfig that its plugins may be given, each what it declares: the runtime's, with what the pod's annotation
- * asks for in its place (not for the default network: multus's rule). Owned by the caller; NULL: nothing.
+ * asks for in its place (not for the default network: multus's rule). multus's seven members are spelled, filled and
+ * left out as multus does; those that it would drop stay. Owned by the caller; NULL: nothing.
  */
-cJSON *attachment_runtime_config(const struct attachment *a, const struct config *config);
+cJSON *attachment_runtime_config(
+	const struct attachment *a, const struct request *request, const struct config *config);
 
-/** The parameters of a call of another program for this attachment. CNI_ARGS is what multus gives its delegates (see
- * request_delegate_args), for ADD with the MAC and IP that the pod asks for. Borrows from run and the attachment. */
+/** CNI_ARGS of a call for this attachment, as multus gives it to its delegates: request_delegate_args, for ADD with the
+ * MAC and IP that the pod asks for. Owned by the caller. */
+char *attachment_args(const struct attachment *a, const struct request *request, const char *command);
+
+/** The parameters of a call of another program for this attachment. Borrows from run and the attachment. */
 struct call_params attachment_call(struct attachment *a, const struct run *run, const char *command);
+
+/** Whether its addresses are claimed by lamina, here or as its plugins' IPAM, so that one that the pod asks for may be
+ * meant for it. */
+bool attachment_claims(const struct attachment *a);
 
 void attachment_free(struct attachment *a);
 

@@ -117,21 +117,26 @@ static const char *none_if_empty(const char *text)
 	return text && *text ? text : NULL;
 }
 
+const char *config_path(const struct config *config, const char *path)
+{
+	return config->is_shim ? host_path(path) : path;
+}
+
 /* multus takes an empty value for an absent one, and its shim's paths are those that its daemon sees. */
 static void adapt_multus_keys(const cJSON *conf, struct config *config)
 {
+	const char **const paths[] = {&config->cluster_network, &config->readiness_file, &config->conf_dir,
+		&config->cni_dir, &config->bin_dir};
 	const char *type = json_text(conf, "type");
 
+	config->is_shim = type && strcmp(type, "multus-shim") == 0;
+	for (size_t i = 0; i < ARRAY_SIZE(paths); i++)
+		*paths[i] = config_path(config, *paths[i]);
 	config->cluster_network = none_if_empty(config->cluster_network);
 	config->auxiliary_chain = none_if_empty(config->auxiliary_chain);
 	config->readiness_file = none_if_empty(config->readiness_file);
 	if (!*config->global_namespaces)
 		config->global_namespaces = built_in.global_namespaces;
-	if (!type || strcmp(type, "multus-shim") != 0)
-		return;
-	config->cluster_network = host_path(config->cluster_network);
-	config->readiness_file = host_path(config->readiness_file);
-	config->conf_dir = host_path(config->conf_dir);
 }
 
 static int check_list_of_texts(const char *key, const cJSON *list, struct error *e)
@@ -141,14 +146,10 @@ static int check_list_of_texts(const char *key, const cJSON *list, struct error 
 
 	cJSON_ArrayForEach(item, list)
 	{
-		if (!cJSON_IsString(item) || !*item->valuestring)
-			return error_set(
-				e, -EINVAL, ERROR_CONFIG, "%s[%d] must be a string that is not empty", key, index);
+		if (!cJSON_IsString(item))
+			return error_set(e, -EINVAL, ERROR_CONFIG, "%s[%d] must be a string", key, index);
 		index++;
 	}
-	if (index > MAX_DELEGATES)
-		return error_set(e, -EINVAL, ERROR_CONFIG, "%s has %d elements: at most %d are served", key, index,
-			MAX_DELEGATES);
 	return 0;
 }
 
@@ -157,6 +158,12 @@ static int check_networks(const struct config *config, struct error *e)
 	if (check_list_of_texts("defaultNetworks", config->default_networks, e) < 0 ||
 		check_list_of_texts("systemNamespaces", config->system_namespaces, e) < 0)
 		return e->err;
+
+	const int count = cJSON_GetArraySize(config->default_networks);
+
+	if (count > MAX_DELEGATES)
+		return error_set(e, -EINVAL, ERROR_CONFIG, "defaultNetworks has %d elements: at most %d are served",
+			count, MAX_DELEGATES);
 	if (config->auxiliary_chain && (!config->cluster_network || config->cluster_network[0] != '/'))
 		return error_set(e, -EINVAL, ERROR_CONFIG,
 			"auxiliaryCNIChainName is \"%.64s\", but clusterNetwork is %.200s: its path says where the "
@@ -224,6 +231,14 @@ static const char *find_kube_config(const cJSON *conf, const struct config *conf
 	return path && *path ? path : NULL;
 }
 
+void config_adopt_kube_config(struct config *config, const cJSON *conf)
+{
+	const char *path = json_text(json_get(conf, "ipam"), "kubeConfig");
+
+	if (!config->kube_config && !config->in_cluster)
+		config->kube_config = none_if_empty(path);
+}
+
 /* multus's rule: without a file, what the environment of a pod says; runtimes on a node have none of it. */
 static bool is_in_cluster(void)
 {
@@ -239,8 +254,7 @@ static void read_kube_config(const cJSON *conf, struct config *config)
 
 	if (!own)
 		own = none_if_empty(json_text(config->defaults, "kubeconfig"));
-	if (is_ours && strcmp(type, "multus-shim") == 0)
-		own = host_path(own);
+	own = config_path(config, own);
 	config->in_cluster = is_ours && !own && is_in_cluster();
 	config->reads_networks = is_ours && (own || config->in_cluster);
 	if (config->in_cluster)
@@ -290,16 +304,13 @@ int config_read_with(const cJSON *conf, bool as_ipam, const char *defaults, stru
 		json_read(conf, "", plugin_keys, ret, e) < 0 || check_own(ret, e) < 0)
 		return e->err;
 	adapt_multus_keys(conf, ret);
-	read_kube_config(conf, ret);
-	if (check_kube_config(ret, e) < 0)
-		return e->err;
-
-	ret->declares_annotations = cJSON_IsTrue(json_dig(conf, "capabilities", ANNOTATIONS_CAPABILITY, NULL));
-	if (as_ipam) {
+	if (as_ipam)
 		ret->delegates = NULL;
-		return 0;
-	}
-	return check_delegates(conf, ret, e);
+	else if (check_delegates(conf, ret, e) < 0)
+		return e->err;
+	ret->declares_annotations = cJSON_IsTrue(json_dig(conf, "capabilities", ANNOTATIONS_CAPABILITY, NULL));
+	read_kube_config(conf, ret);
+	return check_kube_config(ret, e);
 }
 
 int config_read(const cJSON *conf, bool as_ipam, struct config *ret, struct error *e)

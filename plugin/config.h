@@ -35,6 +35,7 @@ struct config {
 	const char *auxiliary_chain;   /* auxiliaryCNIChainName; NULL: none */
 	const char *readiness_file;    /* readinessindicatorfile; NULL: none */
 	bool retries_del;              /* retryDeleteOnError */
+	bool is_shim;                  /* type multus-shim: see config_path */
 	bool in_cluster;               /* the API server is the one that a pod finds in its environment */
 	const cJSON *delegates;        /* array; NULL as the kube-ipam plugin; empty with clusterNetwork */
 	const cJSON *runtime_config;   /* NULL when absent */
@@ -76,6 +77,14 @@ void config_read_folders(const cJSON *conf, struct config *ret);
 
 /** config_read_folders with the keys of another file in place of CONFIG_DEFAULTS. */
 void config_read_folders_with(const cJSON *conf, const char *defaults, struct config *ret);
+
+/** A path of the configuration: multus's shim has those that its daemon sees (/host/...), which are the node's own
+ * without that. Borrowed from path. */
+const char *config_path(const struct config *config, const char *path);
+
+/** Takes the API server of a network that the configuration only named (`ipam.kubeConfig`), where there is none yet.
+ * Borrows from conf. */
+void config_adopt_kube_config(struct config *config, const cJSON *conf);
 
 void config_clear(struct config *config);
 #define cleanup_config CLEANUP(config_clear)

@@ -116,9 +116,9 @@ static const struct attachment *find_delegate(const struct gc *gc, const char *n
 	return NULL;
 }
 
-/* multus notes neither the outer network nor the namespace: its record goes only where its cached results name a
- * network of ours and a namespace that is not there any more. */
-static bool is_orphan_of_multus(const struct gc *gc, const struct state_entry *entry)
+/* multus notes neither the outer network nor the namespace, and a damaged record nothing: it goes only where its cached
+ * results name a network of ours and a namespace that is not there any more. */
+static bool is_orphan(const struct gc *gc, const struct state_entry *entry)
 {
 	bool ours = false;
 
@@ -131,7 +131,7 @@ static bool is_orphan_of_multus(const struct gc *gc, const struct state_entry *e
 			continue;
 		if (!*cached->netns || access(cached->netns, F_OK) == 0 || errno != ENOENT)
 			return false;
-		/* The others are what its annotation asked for. */
+		/* The others are those that its annotation asked for. */
 		ours |= find_delegate(gc, cached->network) != NULL;
 	}
 	return ours;
@@ -139,10 +139,8 @@ static bool is_orphan_of_multus(const struct gc *gc, const struct state_entry *e
 
 static bool is_stale(const struct gc *gc, const struct state_entry *entry)
 {
-	if (entry->damaged)
-		return false;
-	if (!entry->ifname)
-		return is_orphan_of_multus(gc, entry);
+	if (entry->damaged || !entry->ifname)
+		return is_orphan(gc, entry);
 	return entry->network && strcmp(entry->network, gc->request.network) == 0 &&
 	       !gc_is_valid(&gc->valid, entry->container_id, entry->ifname);
 }
@@ -158,7 +156,7 @@ static void collect_records(struct gc *gc, struct error *e)
 		const struct state_entry *entry = &gc->records[i];
 		cleanup_error struct error failed = {0};
 
-		if (entry->damaged)
+		if (entry->damaged && !stale[i])
 			log_write(LOG_WARNING, "%s/%s is damaged, and left alone: its DEL goes by the configuration",
 				gc->config.cni_dir, entry->container_id);
 		if (!stale[i])

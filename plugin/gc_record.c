@@ -11,9 +11,10 @@
 #include <errno.h>
 #include <string.h>
 
-/* The DEL that nobody sent. Its namespace is the recorded one. */
-static struct request del_request(
-	const struct gc_scope *scope, const char *container_id, const char *ifname, const char *args)
+/* The DEL that nobody sent. Its namespace is the recorded one. args and pod are what the ADD was called with, and what
+ * is read from that; borrowed. */
+static struct request del_request(const struct gc_scope *scope, const char *container_id, const char *ifname,
+	const char *args, const struct request_args *pod)
 {
 	struct request request = *scope->request;
 
@@ -23,11 +24,22 @@ static struct request del_request(
 	request.ifname = ifname;
 	request.netns = "";
 	request.args = args;
-	request.pod = (struct request_args){0};
+	request.pod = *pod;
 	return request;
 }
 
-/* One of the answers that the ADD's programs gave; all were asked with the same arguments. */
+/* multus notes no CNI_IFNAME: the interface that is not called as it calls its further ones. */
+static bool is_first(const struct cached_result *result, const struct state_entry *entry)
+{
+	unsigned int number;
+
+	if (entry->ifname)
+		return strcmp(result->ifname, entry->ifname) == 0;
+	return sscanf(result->ifname, "net%u", &number) != 1;
+}
+
+/* The default network's answer: what the runtime gave stands there, and nothing that the pod asks of another network.
+ */
 static const struct cached_result *find_result(
 	const struct state_entry *entry, const struct cached_result *results, size_t count)
 {
@@ -35,10 +47,24 @@ static const struct cached_result *find_result(
 
 	for (size_t i = 0; i < count; i++) {
 		if (strcmp(results[i].container_id, entry->container_id) == 0 &&
-			(!found || (entry->ifname && strcmp(results[i].ifname, entry->ifname) == 0)))
+			(!found || is_first(&results[i], entry)))
 			found = &results[i];
 	}
 	return found;
+}
+
+/* Of a record that nobody can read there is libcni's cache. */
+static int load_record(
+	const struct request *request, const struct config *config, struct record *record, struct error *e)
+{
+	if (state_load(config->cni_dir, request->container_id, request->ifname, record, e) == 0)
+		return 0;
+	if (e->err == -EBADMSG) {
+		record_clear(record);
+		if (state_recall(request, config, true, record))
+			error_clear(e);
+	}
+	return e->err;
 }
 
 int gc_take_down(const struct gc_scope *scope, const struct state_entry *entry, const struct cached_result *results,
@@ -46,7 +72,9 @@ int gc_take_down(const struct gc_scope *scope, const struct state_entry *entry, 
 {
 	const struct cached_result *cached = find_result(entry, results, count);
 	const char *ifname = entry->ifname ? entry->ifname : cached ? cached->ifname : "eth0";
-	struct request request = del_request(scope, entry->container_id, ifname, cached ? cached->args : "");
+	const char *args = cached ? cached->args : "";
+	cleanup_error struct error ignored = {0};
+	cleanup_request_args struct request_args pod = {0};
 	struct config config = *scope->config;
 	cleanup_record struct record record = {0};
 	cleanup_run struct run run = {.netns_fd = -1};
@@ -54,6 +82,10 @@ int gc_take_down(const struct gc_scope *scope, const struct state_entry *entry, 
 
 	if (seconds <= 0)
 		return error_set(e, -ETIMEDOUT, ERROR_TRY_AGAIN, "no time was left: the next GC goes on");
+	request_read_args(args, &pod, &ignored);
+
+	struct request request = del_request(scope, entry->container_id, ifname, request_own_args(args), &pod);
+
 	config.runtime_config = cached ? cached->capabilities : NULL;
 	if (run_open(&run, &request, &config, seconds, e) < 0)
 		return e->err;
@@ -61,7 +93,7 @@ int gc_take_down(const struct gc_scope *scope, const struct state_entry *entry, 
 	if ((!entry->done || entry->going) &&
 		process_await_container(entry->container_id, clock_now() + seconds * SECONDS / 2, &seen, e) < 0)
 		return e->err;
-	if (state_load(config.cni_dir, entry->container_id, ifname, &record, e) < 0) {
+	if (load_record(&request, &config, &record, e) < 0) {
 		if (e->err == -ENOENT)
 			error_clear(e);
 		return e->err;
@@ -81,7 +113,8 @@ int gc_release_file(const struct gc_scope *scope, const char *path, struct error
 		return e->err;
 	}
 
-	struct request request = del_request(scope, file.container_id, file.ifname, "");
+	const struct request_args nobody = {0};
+	struct request request = del_request(scope, file.container_id, file.ifname, "", &nobody);
 
 	if (seconds <= 0)
 		return error_set(e, -ETIMEDOUT, ERROR_TRY_AGAIN, "no time was left: the next GC goes on");

@@ -113,6 +113,11 @@ void made_read(const cJSON *json, bool done, struct made *ret)
 	read_addresses(json_get(json, "addresses"), ret);
 }
 
+void made_assume(struct made *made)
+{
+	made->exec = made->link = made->rules = made->lease = MADE_INTENDED;
+}
+
 void made_clear(struct made *made)
 {
 	free(made->lease_network);

@@ -1,7 +1,6 @@
 #include "plugin/plan.h"
 
 #include "netlink/link.h"
-#include "plugin/addressing.h"
 #include "plugin/base/fault.h"
 #include "plugin/base/log.h"
 #include "plugin/default_route.h"
@@ -71,7 +70,7 @@ static int check_networks(const struct plan *plan, struct error *e)
 		for (size_t j = 0; j < i; j++) {
 			const struct attachment *a = plan->attachments[i], *other = plan->attachments[j];
 
-			if (!a->asked && strcmp(a->network, other->network) == 0)
+			if (!a->asked && !other->asked && strcmp(a->network, other->network) == 0)
 				return error_set(e, -EINVAL, ERROR_CONFIG,
 					"%s.name is \"%s\", the name of %s: each network needs its own", a->path,
 					a->network, other->path);
@@ -83,113 +82,6 @@ static int check_networks(const struct plan *plan, struct error *e)
 int plan_check(const struct plan *plan, struct error *e)
 {
 	return check_ifnames(plan, e) < 0 ? e->err : check_networks(plan, e);
-}
-
-/* Whether an attachment's addresses are claimed here, so that an address that the pod asks for may be meant for it. */
-static bool claims(const struct attachment *a)
-{
-	return a->ops->offer && addressing_is_own(a->conf);
-}
-
-/* Where addresses can be had, for an error. */
-static char *list_subnets(const struct plan *plan)
-{
-	char *text = copy_text("");
-
-	for (size_t i = 0; i < plan->count; i++) {
-		const struct attachment *a = plan->attachments[i];
-		const char *subnet = json_text(json_get(a->conf, "ipam"), "subnet");
-		cleanup_free char *before = NULL;
-
-		if (!claims(a))
-			continue;
-		before = text;
-		text = format_text(
-			"%s%s%s (%s.ipam)", before, *before ? ", " : "", subnet ? subnet : "ranges", a->path);
-	}
-	return text;
-}
-
-static int place(
-	const struct plan *plan, const struct annotations *annotations, const struct wanted *wanted, struct error *e)
-{
-	bool taken = false, foreign = false;
-
-	for (size_t i = 0; i < plan->count && !taken; i++) {
-		struct attachment *a = plan->attachments[i];
-
-		if (!claims(a))
-			foreign = true;
-		else if (a->ops->offer(a, annotations, &wanted->addr, wanted->source, &taken, e) < 0)
-			return e->err;
-	}
-	if (taken || (wanted->elsewhere && foreign))
-		return 0;
-
-	cleanup_free char *subnets = list_subnets(plan);
-
-	return error_set(e, -EINVAL, ERROR_CONFIG,
-		"%s is %s: no network of this node has a subnet that holds it; there is %s", wanted->source,
-		ip_text(&wanted->addr).s, subnets);
-}
-
-/* Addresses that the pod asks of just this network ("ips" of the networks annotation). */
-static int place_asked(struct attachment *a, struct error *e)
-{
-	for (size_t i = 0; claims(a) && a->asked && i < a->asked->ip_count; i++) {
-		const struct annotations none = {0};
-		struct ip_prefix prefix;
-		bool taken = false;
-
-		if (!ip_parse_prefix(a->asked->ips[i], &prefix) && !ip_parse(a->asked->ips[i], &prefix.addr))
-			return error_set(e, -EINVAL, ERROR_CONFIG, "ips of network %s: \"%.64s\" is no address",
-				a->name, a->asked->ips[i]);
-		if (a->ops->offer(a, &none, &prefix.addr, "ips of the pod's networks annotation", &taken, e) < 0)
-			return error_wrap(e, "network %s", a->name);
-		if (!taken)
-			return error_set(e, -EINVAL, ERROR_CONFIG,
-				"ips of the pod's networks annotation asks network %s for %s: no subnet of it holds "
-				"that "
-				"address",
-				a->name, ip_text(&prefix.addr).s);
-	}
-	return 0;
-}
-
-bool plan_claims(const struct plan *plan)
-{
-	bool any = false;
-
-	for (size_t i = 0; i < plan->count; i++)
-		any |= claims(plan->attachments[i]);
-	return any;
-}
-
-int plan_place(struct plan *plan, const struct request *request, const struct config *config, const cJSON *map,
-	struct error *e)
-{
-	struct annotations annotations;
-
-	if (!plan_claims(plan))
-		return 0;
-	if (annotations_read(request, config, map, &annotations, e) < 0)
-		return e->err;
-	for (size_t i = 0; i < plan->count && !annotations.from_annotation; i++) {
-		const struct attachment *a = plan->attachments[i];
-
-		if (claims(a) && annotations_add_list(&annotations, json_dig(a->conf, "args", "cni", "ips", NULL),
-					 "args.cni.ips", false, e) < 0)
-			return error_wrap(e, "%s", a->path);
-	}
-	for (size_t i = 0; i < plan->count; i++) {
-		if (place_asked(plan->attachments[i], e) < 0)
-			return e->err;
-	}
-	for (size_t i = 0; i < annotations.count; i++) {
-		if (place(plan, &annotations, &annotations.wanted[i], e) < 0)
-			return e->err;
-	}
-	return 0;
 }
 
 int plan_build(struct plan *plan, const struct request *request, const struct config *config, struct error *e)
@@ -248,7 +140,7 @@ int plan_prepare(struct plan *plan, struct run *run, struct error *e)
 
 bool plan_may_begin(const struct plan *plan, const struct config *config)
 {
-	return !config->reads_networks && !claims(plan->attachments[0]);
+	return !config->reads_networks && !attachment_claims(plan->attachments[0]);
 }
 
 int plan_begin(struct plan *plan, struct run *run, struct error *e)

@@ -39,21 +39,18 @@ int pod_find(struct pod *ret, const struct request *request, const struct config
 		ANNOTATIONS_CAPABILITY, pod->ns ? pod->ns : "", pod->pod);
 }
 
-static const char *namespace_of(const struct run *run)
-{
-	return run->request->pod.ns ? run->request->pod.ns : "default";
-}
-
 static int name_pod(const struct run *run, struct error *e)
 {
-	return error_wrap(e, "the annotations of pod %.64s/%.256s", namespace_of(run), run->request->pod.pod);
+	return error_wrap(
+		e, "the annotations of pod %.64s/%.256s", request_namespace(run->request), run->request->pod.pod);
 }
 
 int pod_check(const struct pod *pod, struct run *run, struct error *e)
 {
 	if (pod->source != POD_API)
 		return 0;
-	if (run_read_kubeconfig(run, e) < 0 || kube_check_pod(namespace_of(run), run->request->pod.pod, e) < 0)
+	if (run_read_kubeconfig(run, e) < 0 ||
+		kube_check_pod(request_namespace(run->request), run->request->pod.pod, e) < 0)
 		return name_pod(run, e);
 	return 0;
 }
@@ -64,7 +61,7 @@ static int start(struct pod *pod, struct run *run, bool latest, struct error *e)
 
 	if (run_kube(run, &kube, e) < 0)
 		return e->err;
-	return kube_pod_start(kube, namespace_of(run), run->request->pod.pod, latest, &pod->call, e);
+	return kube_pod_start(kube, request_namespace(run->request), run->request->pod.pod, latest, &pod->call, e);
 }
 
 /* A cache may still have an earlier pod of that name: only its UID tells. */
@@ -91,13 +88,14 @@ static int await_one(struct pod *pod, struct error *e)
 	return kube_pod_await(call, &pod->object, e);
 }
 
-/* The kubelet reads it from a file or from elsewhere, and the API server has a mirror of it, with a UID of its own
- * (multus's rule). */
-static bool has_static_source(const cJSON *annotations)
+/* The kubelet reads it from a file or from elsewhere, and the API server has a mirror of it with a UID of its own. Most
+ * mirrors say which UID they stand for (kube_pod.uid); with any other one nothing can be compared, as with multus. */
+static bool is_mirror_of_unknown(const cJSON *annotations)
 {
 	const char *source = json_text(annotations, "kubernetes.io/config.source");
 
-	return source && strcmp(source, "api") != 0;
+	return source && strcmp(source, "api") != 0 && !json_get(annotations, "kubernetes.io/config.mirror") &&
+	       !json_get(annotations, "kubernetes.io/config.hash");
 }
 
 /* What a cache has of a pod before it was bound to a node is older than what the kubelet starts. */
@@ -107,7 +105,7 @@ static bool is_asked_for(const struct pod *pod, const struct run *run, bool late
 
 	return pod->object.found &&
 	       (!uid || !pod->object.uid || strcmp(uid, pod->object.uid) == 0 ||
-		       has_static_source(pod->object.annotations)) &&
+		       (latest && is_mirror_of_unknown(pod->object.annotations))) &&
 	       (latest || pod->object.node);
 }
 
@@ -152,11 +150,6 @@ int pod_await(struct pod *pod, struct run *run, struct error *e)
 		run_name_node(run, pod->object.node);
 	trace_step("annotations known");
 	return 0;
-}
-
-bool pod_is_static(const struct pod *pod)
-{
-	return has_static_source(pod->annotations);
 }
 
 int pod_look(struct pod *pod, struct run *run, struct error *e)

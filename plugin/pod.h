@@ -35,10 +35,6 @@ int pod_ask(struct pod *pod, struct run *run, struct error *e);
  */
 int pod_await(struct pod *pod, struct run *run, struct error *e);
 
-/** Whether the kubelet has it from elsewhere than the API server, whose mirror of it has another UID. Its annotations
- * are known. */
-bool pod_is_static(const struct pod *pod);
-
 /** Asks the API server for the pod just once: .annotations are set when that pod is there, else .object.found is false
  * and that is success. For who can do without. */
 int pod_look(struct pod *pod, struct run *run, struct error *e);

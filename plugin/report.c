@@ -3,6 +3,7 @@
 #include "delegate/events.h"
 #include "delegate/kube_status.h"
 #include "plugin/base/log.h"
+#include "plugin/device_info.h"
 #include "plugin/network_status.h"
 
 #include <errno.h>
@@ -24,22 +25,16 @@ static void log_failure(const struct error *e)
 		log_write(LOG_WARNING, "the API server is not told: %s", e->message);
 }
 
-/* Whom it is about. A static pod has another UID there than the runtime knows it by. */
+/* Whom it is about. */
 static struct kube_target target_of(const struct pod *pod, const struct request *request)
 {
-	struct kube_target target = {
-		.ns = request->pod.ns ? request->pod.ns : "default",
-		.name = request->pod.pod,
-		.uid = request->pod.uid,
-	};
-
-	if (pod->source == POD_API) {
-		target.uid = pod->object.object_uid;
-		target.version = pod->object.version;
-	} else if (pod_is_static(pod)) {
-		target.uid = NULL;
-	}
-	return target;
+	if (pod->source == POD_API)
+		return (struct kube_target){.ns = request_namespace(request),
+			.name = request->pod.pod,
+			.uid = pod->object.object_uid,
+			.version = pod->object.version};
+	return (struct kube_target){
+		.ns = request_namespace(request), .name = request->pod.pod, .uid = request->pod.uid};
 }
 
 /* A client of its own, since it has a deadline of its own. */
@@ -81,14 +76,20 @@ static void start_events(struct report *report, const struct plan *plan, const s
 	}
 }
 
-static char *print_status(const struct plan *plan)
+static char *print_status(const struct plan *plan, const struct run *run)
 {
 	cleanup_free struct network_status *statuses = allocate(plan->count, sizeof(*statuses));
+	cleanup_json cJSON *devices = cJSON_CreateArray();
 
 	for (size_t i = 0; i < plan->count; i++) {
 		const struct attachment *a = plan->attachments[i];
 
-		statuses[i] = (struct network_status){.name = a->name, .result = a->result, .is_default = i == 0};
+		cJSON *device = device_info_read(a, run);
+
+		if (device)
+			cJSON_AddItemToArray(devices, device);
+		statuses[i] = (struct network_status){
+			.name = a->name, .result = a->result, .is_default = i == 0, .device = device};
 	}
 	return network_status_print(statuses, plan->count);
 }
@@ -103,7 +104,7 @@ void report_start(const struct plan *plan, const struct pod *pod, struct run *ru
 
 	cleanup_report struct report *report = allocate(1, sizeof(*report));
 	const struct kube_target target = target_of(pod, run->request);
-	cleanup_free char *text = print_status(plan);
+	cleanup_free char *text = print_status(plan, run);
 
 	if (open_kube(run, &report->kube, &e) < 0) {
 		log_failure(&e);

@@ -162,9 +162,9 @@ static int keep_arg(struct request_args *args, const char *key, const char *valu
 }
 
 /* More lenient than Go's LoadArgs: unknown keys, empty pairs and '=' in a value are what real runtimes send. */
-static int read_args(struct request *request, struct error *e)
+int request_read_args(const char *args, struct request_args *ret, struct error *e)
 {
-	cleanup_free char *list = copy_text(request->args);
+	cleanup_free char *list = copy_text(args);
 	char *rest = list;
 
 	for (char *pair = strsep(&rest, ";"); pair; pair = strsep(&rest, ";")) {
@@ -176,7 +176,7 @@ static int read_args(struct request *request, struct error *e)
 			return error_set(e, -EINVAL, ERROR_ENVIRONMENT,
 				"CNI_ARGS: invalid pair \"%.100s\": it must be KEY=VALUE", pair);
 		*value++ = '\0';
-		if (keep_arg(&request->pod, pair, value, e) < 0)
+		if (keep_arg(ret, pair, value, e) < 0)
 			return e->err;
 	}
 	return 0;
@@ -278,7 +278,12 @@ int request_read(struct request *ret, int stdin_fd, struct error *e)
 		return error_set(e, -EINVAL, ERROR_ENVIRONMENT, "unknown CNI_COMMAND: %.64s", ret->command);
 	if (check_version(ret, e) < 0)
 		return e->err;
-	return read_args(ret, e);
+	return request_read_args(ret->args, &ret->pod, e);
+}
+
+const char *request_namespace(const struct request *request)
+{
+	return request->pod.ns ? request->pod.ns : "default";
 }
 
 static const char *text_or_empty(const char *text)
@@ -323,14 +328,35 @@ char *request_delegate_args(const struct request *request)
 	return copy_text(args + 1);
 }
 
+const char *request_own_args(const char *delegate_args)
+{
+	static const char *const keys[] = {"IgnoreUnknown=true;",
+		"K8S_POD_NAMESPACE=", "K8S_POD_NAME=", "K8S_POD_INFRA_CONTAINER_ID=", "K8S_POD_UID="};
+	const char *rest = delegate_args;
+
+	for (size_t i = 0; i < ARRAY_SIZE(keys); i++) {
+		if (strncmp(rest, keys[i], strlen(keys[i])) != 0)
+			return delegate_args;
+		rest += strcspn(rest, ";");
+		rest += *rest == ';';
+	}
+	return rest;
+}
+
+void request_args_clear(struct request_args *args)
+{
+	free(args->ns);
+	free(args->pod);
+	free(args->uid);
+	free(args->sandbox);
+	free(args->ip);
+	free(args->mac);
+	*args = (struct request_args){0};
+}
+
 void request_clear(struct request *request)
 {
-	free(request->pod.ns);
-	free(request->pod.pod);
-	free(request->pod.uid);
-	free(request->pod.sandbox);
-	free(request->pod.ip);
-	free(request->pod.mac);
+	request_args_clear(&request->pod);
 	cJSON_Delete(request->conf);
 	*request = (struct request){0};
 }

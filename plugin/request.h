@@ -34,12 +34,24 @@ struct request {
  */
 int request_read(struct request *ret, int stdin_fd, struct error *e);
 
+/** The pod's namespace; "default" where the runtime names none. Borrowed. */
+const char *request_namespace(const struct request *request);
+
 /**
  * CNI_ARGS as multus gives it to its delegates (newCNIRuntimeConf): IgnoreUnknown, the pod's namespace, name, sandbox
  * and UID, then every pair of the runtime's own, which fills a value that is still empty, else is appended. So a pod's
  * pairs stand there twice, as plugins know it from multus. Owned by the caller.
  */
 char *request_delegate_args(const struct request *request);
+
+/** What the runtime itself had given when that became of it; other lists are the runtime's own. Borrowed. */
+const char *request_own_args(const char *delegate_args);
+
+/** Reads CNI_ARGS. ERROR_ENVIRONMENT. request_args_clear is needed after failure too. */
+int request_read_args(const char *args, struct request_args *ret, struct error *e);
+
+void request_args_clear(struct request_args *args);
+#define cleanup_request_args CLEANUP(request_args_clear)
 
 /** Checks name and version of a request that was not read from a runtime, as request_read does. */
 int request_check(const struct request *request, struct error *e);

@@ -3,11 +3,22 @@
 
 #include "plugin/attachment.h"
 
-/** Writes an attachment's result, in its delegate's version. */
+/** An attachment's result, in its delegate's version where that can hold it, as the cache and multus's log have it.
+ * NULL: none. Owned by the caller. */
+cJSON *results_print(const struct attachment *a);
+
+/** Writes an attachment's result. */
 int results_save(const struct attachment *a, const struct run *run, struct error *e);
 
 /** Fills a->result when a readable file is there, by us or by multus; else leaves it alone. */
 void results_load(struct attachment *a, const char *cni_dir, const char *container_id);
+
+/** The configuration that was used, of such a file: its text parsed. NULL: none that can be read. Owned by the caller.
+ */
+cJSON *results_load_conf(const struct attachment *a, const char *cni_dir, const char *container_id);
+
+/** The same of a file that has been read. */
+cJSON *results_read_conf(const cJSON *cache);
 
 /** Removes the file. Absent is success. */
 int results_remove(const struct attachment *a, const char *cni_dir, const char *container_id, struct error *e);

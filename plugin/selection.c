@@ -10,6 +10,8 @@
 #include <errno.h>
 #include <string.h>
 
+#define BLANKS " \t\r\n\v\f"
+
 /* A network on its way into the plan. */
 struct wanted_network {
 	struct network_element asked; /* namespace and name; what else the annotation says */
@@ -73,13 +75,6 @@ static void add_of_node(struct selection *selection, const char *name)
 	network->asked.name = copy_text(name);
 }
 
-static const char *namespace_of_pod(const struct selection *selection)
-{
-	const char *ns = selection->run->request->pod.ns;
-
-	return ns ? ns : "default";
-}
-
 static bool is_system_namespace(const struct config *config, const char *ns)
 {
 	const cJSON *item;
@@ -102,11 +97,11 @@ static void add_networks_of_node(struct selection *selection)
 	if (!config->cluster_network)
 		return;
 	add_of_node(selection, config->cluster_network);
-	if (!selection->pod || is_system_namespace(config, namespace_of_pod(selection)))
+	if (!selection->pod || is_system_namespace(config, request_namespace(selection->run->request)))
 		return;
 	cJSON_ArrayForEach(name, config->default_networks)
 	{
-		add_of_node(selection, name->valuestring);
+		add_of_node(selection, config_path(config, name->valuestring));
 	}
 }
 
@@ -155,8 +150,9 @@ static bool is_global_namespace(const struct config *config, const char *ns)
 	char *rest = list;
 
 	for (char *name = strsep(&rest, ","); name; name = strsep(&rest, ",")) {
-		name += strspn(name, " \t");
-		name[strcspn(name, " \t")] = '\0';
+		name += strspn(name, BLANKS);
+		for (size_t end = strlen(name); end > 0 && strchr(BLANKS, name[end - 1]); end--)
+			name[end - 1] = '\0';
 		if (strcmp(name, ns) == 0)
 			return true;
 	}
@@ -166,12 +162,15 @@ static bool is_global_namespace(const struct config *config, const char *ns)
 static int check_isolation(const struct selection *selection, size_t first, struct error *e)
 {
 	const struct config *config = selection->run->config;
-	const char *own = namespace_of_pod(selection);
+	const char *own = request_namespace(selection->run->request);
 
 	for (size_t i = first; config->isolates_namespaces && i < selection->count; i++) {
-		const char *ns = selection->networks[i].asked.ns;
+		const struct wanted_network *network = &selection->networks[i];
+		const char *ns = network->asked.ns;
+		/* That is where default networks are defined. */
+		const bool common = network->replaces_default && strcmp(ns, config->multus_namespace) == 0;
 
-		if (strcmp(ns, own) != 0 && !is_global_namespace(config, ns))
+		if (strcmp(ns, own) != 0 && !common && !is_global_namespace(config, ns))
 			return error_set(e, -EPERM, ERROR_CONFIG,
 				"namespace isolation enabled, annotation violates permission, pod is in namespace %s "
 				"but "
@@ -184,14 +183,11 @@ static int check_isolation(const struct selection *selection, size_t first, stru
 
 static int add_networks_of_pod(struct selection *selection, struct error *e)
 {
+	const size_t first = selection->count;
 	size_t count;
 
-	if (add_default_network(selection, e) < 0)
-		return e->err;
-
-	const size_t first = selection->count;
-
-	if (read_annotation(selection, ANNOTATION_NETWORKS, namespace_of_pod(selection), &count, e) < 0)
+	if (add_default_network(selection, e) < 0 || read_annotation(selection, ANNOTATION_NETWORKS,
+							     request_namespace(selection->run->request), &count, e) < 0)
 		return e->err;
 	return check_isolation(selection, first, e);
 }
@@ -229,12 +225,13 @@ static int ask_for_all(struct selection *selection, struct error *e)
 {
 	struct kube *kube = NULL;
 
-	if (selection->run->asks_nobody)
+	/* ipam.kubeConfig reads kube-ipam's annotations, and nothing else. */
+	if (selection->run->asks_nobody || !selection->run->config->reads_networks)
 		return 0;
 	for (size_t i = 0; i < selection->count; i++) {
 		struct wanted_network *network = &selection->networks[i];
 
-		if (network->file)
+		if (network->file || (network->of_node && !nad_is_name(network->asked.name)))
 			continue;
 		if (!kube && run_kube(selection->run, &kube, e) < 0)
 			return e->err;
@@ -243,6 +240,18 @@ static int ask_for_all(struct selection *selection, struct error *e)
 			return e->err;
 	}
 	return 0;
+}
+
+static int refuse_missing(const struct selection *selection, const struct wanted_network *network, struct error *e)
+{
+	const char *annotation = network->replaces_default ? ANNOTATION_DEFAULT_NETWORK : ANNOTATION_NETWORKS;
+	cleanup_free char *why =
+		format_text("network-attachment-definitions.k8s.cni.cncf.io \"%s\" not found", network->asked.name);
+	cleanup_free char *text = event_no_network_text(network->asked.ns, network->asked.name, why);
+
+	report_no_network(selection->pod, selection->run, text);
+	return error_set(
+		e, -ENOENT, ERROR_CONFIG, "%s: create it, or correct the pod's annotation %s", text, annotation);
 }
 
 static int await_definition(struct selection *selection, struct wanted_network *network, struct error *e)
@@ -257,15 +266,18 @@ static int await_definition(struct selection *selection, struct wanted_network *
 	nad_call_free(call);
 	if (r < 0)
 		return error_wrap(e, "network %s/%s", network->asked.ns, network->asked.name);
-	if (network->nad.found || network->of_node)
-		return 0;
+	return network->nad.found || network->of_node ? 0 : refuse_missing(selection, network, e);
+}
 
-	cleanup_free char *why =
-		format_text("network-attachment-definitions.k8s.cni.cncf.io \"%s\" not found", network->asked.name);
-	cleanup_free char *text = event_no_network_text(network->asked.ns, network->asked.name, why);
+/* multus's rule for networks of the node: whatever the API server says, a file will do. */
+static int find_file(struct wanted_network *network, const struct config *config, struct error *e)
+{
+	cleanup_error struct error ignored = {0};
 
-	report_no_network(selection->pod, selection->run, text);
-	return error_set(e, -ENOENT, ERROR_CONFIG, "%s", text);
+	if (conf_find(config->conf_dir, network->asked.name, &network->conf, &ignored) < 0)
+		return e->err;
+	error_clear(e);
+	return 0;
 }
 
 static int load_definition(struct wanted_network *network, const struct config *config, struct error *e)
@@ -283,6 +295,16 @@ static int load_definition(struct wanted_network *network, const struct config *
 		return e->err;
 	conf_name(network->conf, name);
 	return 0;
+}
+
+/* Whether the pod's own default network comes in its place. */
+static bool is_replaced(const struct selection *selection, size_t index)
+{
+	bool replaced = false;
+
+	for (size_t i = 1; index == 0 && i < selection->count; i++)
+		replaced |= selection->networks[i].replaces_default;
+	return replaced && selection->networks[0].of_node;
 }
 
 /* Devices of one resource are handed out in their order, each once. */
@@ -304,10 +326,15 @@ static int choose_device(struct selection *selection, size_t index, struct error
 	for (size_t i = 0; i < index; i++) {
 		const char *other = selection->networks[i].nad.resource;
 
-		taken += other && strcmp(other, resource) == 0;
+		taken += other && !is_replaced(selection, i) && strcmp(other, resource) == 0;
 	}
-	if (taken >= devices.count)
+	if (taken >= devices.count) {
+		if (!is_replaced(selection, index))
+			log_write(LOG_WARNING,
+				"network %s/%s: the pod has %zu devices of resource %s, and needs one more",
+				network->asked.ns, network->asked.name, devices.count, resource);
 		return 0;
+	}
 	free(network->asked.device_id);
 	network->asked.device_id = copy_text(devices.ids[taken]);
 	conf_put_device(network->conf, devices.ids[taken]);
@@ -322,8 +349,9 @@ static int load(struct selection *selection, size_t index, struct error *e)
 		return 0;
 	if (network->file)
 		return conf_read_path(network->file, &network->conf, e);
-	if (await_definition(selection, network, e) < 0 || load_definition(network, selection->run->config, e) < 0 ||
-		choose_device(selection, index, e) < 0)
+	if (await_definition(selection, network, e) < 0)
+		return network->of_node ? find_file(network, selection->run->config, e) : e->err;
+	if (load_definition(network, selection->run->config, e) < 0 || choose_device(selection, index, e) < 0)
 		return e->err;
 	if (network->asked.cni_args)
 		conf_put_args(network->conf, network->asked.cni_args);
@@ -332,11 +360,8 @@ static int load(struct selection *selection, size_t index, struct error *e)
 
 /* --- into the plan --- */
 
-static int plan_network(struct plan *plan, struct wanted_network *network, const struct run *run, struct error *e)
+static void name_attachment(struct attachment *a, struct wanted_network *network)
 {
-	const unsigned int index = network->replaces_default ? 0 : (unsigned int)plan->count;
-	struct attachment *a = attachment_new(network->conf, index, run->request->ifname);
-
 	free(a->path);
 	if (network->file) {
 		a->path = copy_text(network->file);
@@ -348,15 +373,35 @@ static int plan_network(struct plan *plan, struct wanted_network *network, const
 	} else {
 		a->path = format_text("%s in confDir", network->asked.name);
 	}
-	if (!network->file)
+	/* Of the node's own networks nobody asks for anything but the device that they have. */
+	if (!network->of_node || network->asked.device_id)
 		attachment_ask(a, &network->asked);
+}
+
+/* Plugins get the name as it is, and a record is found by it. */
+static int check_ifname(const struct attachment *a, struct error *e)
+{
+	if (request_check_ifname(a->ifname, e) == 0)
+		return 0;
+	e->code = ERROR_CONFIG;
+	return error_wrap(e, "the pod's annotation asks for interface %s of network %s", a->ifname, a->name);
+}
+
+static int plan_network(struct plan *plan, struct wanted_network *network, const struct run *run, struct error *e)
+{
+	const unsigned int index = network->replaces_default ? 0 : (unsigned int)plan->count;
+	cleanup_attachment struct attachment *a = attachment_new(network->conf, index, run->request->ifname);
+
+	name_attachment(a, network);
+	if ((*a->ifname && check_ifname(a, e) < 0) || a->ops->plan(a, run->request, run->config, e) < 0)
+		return e->err;
 	if (network->replaces_default && plan->count > 0) {
 		attachment_free(plan->attachments[0]);
-		plan->attachments[0] = a;
+		plan->attachments[0] = steal_ptr(a);
 	} else {
-		plan_append(plan, a);
+		plan_append(plan, steal_ptr(a));
 	}
-	return a->ops->plan(a, run->request, run->config, e);
+	return 0;
 }
 
 int selection_complete(struct plan *plan, const struct pod *pod, struct run *run, struct error *e)

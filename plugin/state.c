@@ -1,10 +1,9 @@
 #include "plugin/state.h"
 
-#include "delegate/result.h"
-#include "plugin/base/base64.h"
 #include "plugin/base/fault.h"
 #include "plugin/base/file.h"
 #include "plugin/results.h"
+#include "plugin/state_element.h"
 
 #include <errno.h>
 #include <string.h>
@@ -22,40 +21,6 @@ static bool belongs(const cJSON *element, const char *ifname)
 	const char *owner = json_text(json_get(element, "lamina"), "for");
 
 	return !owner || !ifname || strcmp(owner, ifname) == 0;
-}
-
-/* The members that multus reads (types.DelegateNetConf): Conf or ConfList for what kind it is, Bytes for the
- * configuration. */
-static cJSON *multus_element(const struct attachment *a)
-{
-	cJSON *element = cJSON_CreateObject(), *list = cJSON_CreateObject();
-	const cJSON *plugins = json_get(a->conf, "plugins");
-	cleanup_free char *text = json_print(a->conf);
-	cleanup_free char *bytes = base64_encode(text, strlen(text));
-
-	json_put(element, "Conf", plugins ? cJSON_CreateObject() : cJSON_CreateRaw(text));
-	if (plugins)
-		json_put(list, "plugins", json_copy(plugins));
-	json_put(element, "ConfList", list);
-	json_put_text(element, "Name", a->network);
-	json_put_text(element, "Bytes", bytes);
-	return element;
-}
-
-static cJSON *print_element(const struct attachment *a, bool done, const struct run *run)
-{
-	cJSON *element = multus_element(a), *own = cJSON_CreateObject();
-
-	json_put(own, "v", cJSON_CreateNumber(1));
-	json_put(own, "done", cJSON_CreateBool(done));
-	json_put_text(own, "for", run->request->ifname);
-	json_put(own, "index", cJSON_CreateNumber(a->index));
-	json_put_text(own, "interface", a->ifname);
-	json_put_text(own, "network", run->request->network);
-	sandbox_print(run, own);
-	json_put(own, "made", made_print(&a->made, done));
-	json_put(element, "lamina", own);
-	return element;
 }
 
 /* The file as a list; -ENOENT, or -EBADMSG when it is no list of objects. */
@@ -88,6 +53,20 @@ static int write_file(const char *path, const cJSON *list, struct error *e)
 	return file_write(path, 0600, text, strlen(text), e);
 }
 
+/* Several ADDs may have had a container, each with elements of its own. */
+static void pin_names(cJSON *list)
+{
+	unsigned int position = 0;
+	cJSON *element;
+
+	cJSON_ArrayForEach(element, list)
+	{
+		cleanup_free char *ifname = element_ifname(element, position);
+
+		element_pin(element, ifname, position++);
+	}
+}
+
 int state_save(const struct plan *plan, bool done, struct run *run, struct error *e)
 {
 	cleanup_free char *path = record_path(run->config->cni_dir, run->request->container_id);
@@ -105,37 +84,32 @@ int state_save(const struct plan *plan, bool done, struct run *run, struct error
 			cJSON_Delete(cJSON_DetachItemViaPointer(list, element));
 	}
 	for (size_t i = 0; i < plan->count; i++)
-		cJSON_AddItemToArray(list, print_element(plan->attachments[i], done, run));
+		cJSON_AddItemToArray(list, element_print(plan->attachments[i], plan, done, run));
+	pin_names(list);
 	if (fault_point(done ? "record_done" : "record_first") < 0)
 		return error_set(e, -EIO, ERROR_IO, "fault: record");
 	return write_file(path, list, e);
 }
 
-/* An attachment as it was recorded, by us or by multus. NULL when the element is beyond use. */
-static struct attachment *read_attachment(const cJSON *element, unsigned int position, const char *ifname, bool done)
+/* A list of multus's may be less than what was used. */
+static void mend(struct attachment *a, const cJSON *element, const char *cni_dir, const char *container_id)
 {
-	const cJSON *own = json_get(element, "lamina"), *index = json_get(own, "index");
-	const char *bytes = json_text(element, "Bytes"), *interface = json_text(own, "interface");
-	cleanup_free char *text = NULL;
-	cleanup_json cJSON *conf = NULL;
-	cleanup_error struct error ignored = {0};
-	size_t length = 0;
+	cleanup_json cJSON *cached = results_load_conf(a, cni_dir, container_id);
 
-	if (!bytes || !base64_decode(bytes, &text, &length) || json_parse(text, length, "Bytes", &conf, &ignored) < 0 ||
-		!cJSON_IsObject(conf))
-		return NULL;
-	if (cJSON_IsNumber(index) && index->valuedouble >= 0 && index->valuedouble < 1000)
-		position = (unsigned int)index->valuedouble;
-
-	struct attachment *a = attachment_new(conf, position, ifname);
-
-	if (interface && request_check_ifname(interface, &ignored) == 0)
-		snprintf(a->ifname, sizeof(a->ifname), "%s", interface);
-	made_read(json_get(own, "made"), done, &a->made);
-	return a;
+	element_mend(a, element, cached);
 }
 
-static int read_elements(const cJSON *list, const char *path, const char *ifname, struct record *ret, struct error *e)
+static void read_head(const cJSON *own, bool done, struct record *ret)
+{
+	ret->ours = true;
+	ret->done = done;
+	ret->going = cJSON_IsTrue(json_get(own, "going"));
+	ret->network = copy_text(json_text(own, "network"));
+	sandbox_read(own, &ret->sandbox);
+}
+
+static int read_elements(const cJSON *list, const char *cni_dir, const char *container_id, const char *ifname,
+	struct record *ret, struct error *e)
 {
 	const cJSON *element;
 	unsigned int position = 0;
@@ -145,29 +119,26 @@ static int read_elements(const cJSON *list, const char *path, const char *ifname
 	{
 		const cJSON *own = json_get(element, "lamina");
 		bool done = cJSON_IsTrue(json_get(own, "done"));
+		struct attachment *a;
 
 		if (!belongs(element, ifname)) {
 			position++;
 			continue;
 		}
-		if (own && !ret->ours) {
-			ret->ours = true;
-			ret->done = done;
-			ret->going = cJSON_IsTrue(json_get(own, "going"));
-			ret->network = copy_text(json_text(own, "network"));
-			sandbox_read(own, &ret->sandbox);
-		}
-
+		if (own && !ret->ours)
+			read_head(own, done, ret);
 		/* multus's own elements are all done, and nobody wrote down what was made. */
-		struct attachment *a = read_attachment(element, position++, ifname ? ifname : "", done);
-
+		a = element_read(element, position++, ifname ? ifname : "", done);
 		if (!a)
-			return error_set(e, -EBADMSG, ERROR_IO, "%s is damaged: element %u has no configuration", path,
-				position - 1);
+			return error_set(e, -EBADMSG, ERROR_IO, "%s/%s is damaged: element %u has no configuration",
+				cni_dir, container_id, position - 1);
+		if (!own)
+			mend(a, element, cni_dir, container_id);
 		plan_append(&ret->plan, a);
 	}
 	if (ret->plan.count == 0)
-		return error_set(e, -ENOENT, ERROR_IO, "%s has nothing of interface %s", path, ifname ? ifname : "");
+		return error_set(e, -ENOENT, ERROR_IO, "%s/%s has nothing of interface %s", cni_dir, container_id,
+			ifname ? ifname : "");
 	return 0;
 }
 
@@ -177,7 +148,7 @@ int state_load(const char *cni_dir, const char *container_id, const char *ifname
 	cleanup_json cJSON *list = NULL;
 
 	*ret = (struct record){0};
-	if (read_file(path, &list, e) < 0 || read_elements(list, path, ifname, ret, e) < 0)
+	if (read_file(path, &list, e) < 0 || read_elements(list, cni_dir, container_id, ifname, ret, e) < 0)
 		return e->err;
 	for (size_t i = 0; i < ret->plan.count; i++)
 		results_load(ret->plan.attachments[i], cni_dir, container_id);
@@ -221,23 +192,29 @@ int state_mark_going(const struct run *run, struct error *e)
 	return write_file(path, list, e);
 }
 
-static bool is_struck(const cJSON *element, const struct plan *plan, const bool *done)
+static bool is_struck(const cJSON *element, unsigned int position, const struct plan *plan, const bool *done)
 {
-	const char *bytes = json_text(element, "Bytes"),
-		   *interface = json_text(json_get(element, "lamina"), "interface");
-
 	for (size_t i = 0; i < plan->count; i++) {
-		const struct attachment *a = plan->attachments[i];
-		cleanup_free char *text = json_print(a->conf);
-		cleanup_free char *conf = base64_encode(text, strlen(text));
-
-		if (!done[i])
-			continue;
-		/* multus's elements have no interface of their own to go by. */
-		if (interface ? strcmp(interface, a->ifname) == 0 : (bytes && strcmp(bytes, conf) == 0))
+		if (done[i] && plan->attachments[i]->index == element_index(element, position))
 			return true;
 	}
 	return false;
+}
+
+/* What stays keeps its interface's name, wherever it stands from now on. */
+static void strike_elements(cJSON *list, const char *ifname, const struct plan *plan, const bool *done, bool all)
+{
+	unsigned int before = 0, position = 0;
+
+	for (cJSON *element = list->child, *next; element; element = next, before++) {
+		cleanup_free char *interface = element_ifname(element, before);
+
+		next = element->next;
+		if (belongs(element, ifname) && (all || is_struck(element, before, plan, done)))
+			cJSON_Delete(cJSON_DetachItemViaPointer(list, element));
+		else
+			element_pin(element, interface, position++);
+	}
 }
 
 int state_strike(const struct plan *plan, const bool *done, struct run *run, struct error *e)
@@ -258,11 +235,7 @@ int state_strike(const struct plan *plan, const bool *done, struct run *run, str
 		error_clear(e);
 		return all ? file_remove(path, e) : 0;
 	}
-	for (cJSON *element = list->child, *next; element; element = next) {
-		next = element->next;
-		if (belongs(element, run->request->ifname) && (all || is_struck(element, plan, done)))
-			cJSON_Delete(cJSON_DetachItemViaPointer(list, element));
-	}
+	strike_elements(list, run->request->ifname, plan, done, all);
 	if (!list->child)
 		return file_remove(path, e);
 	return write_file(path, list, e);

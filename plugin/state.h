@@ -10,10 +10,11 @@
 
 /** The elements of one ADD: those of (container ID, CNI_IFNAME). */
 struct record {
-	bool done;    /* the ADD was completed */
-	bool going;   /* a DEL has begun */
-	bool ours;    /* written by lamina; false: by multus */
-	bool assumed; /* there is none: the plan is what the configuration would have made */
+	bool done;     /* the ADD was completed */
+	bool going;    /* a DEL has begun */
+	bool ours;     /* written by lamina; false: by multus */
+	bool assumed;  /* there is none: the plan is what the configuration would have made */
+	bool recalled; /* there is none that can be read: the plan is what libcni's cache has */
 	struct sandbox sandbox;
 	char *network;    /* the outer network's name */
 	struct plan plan; /* attachments with .made and, from results/, .result */
@@ -30,6 +31,17 @@ int state_save(const struct plan *plan, bool done, struct run *run, struct error
  * that cannot be read or parsed: -EBADMSG (ERROR_IO, what it is in .message). record_clear is needed after failure too.
  */
 int state_load(const char *cni_dir, const char *container_id, const char *ifname, struct record *ret, struct error *e);
+
+/**
+ * What libcni's cache has of (container, CNI_IFNAME), where the record is lost, or damaged: nobody knows what was made
+ * of it, so that all may be there. A damaged one may be of an ADD that was killed before it came to all networks: those
+ * of the configuration that the cache does not have come behind. False: the cache has nothing. record_clear is needed
+ * then, too.
+ */
+bool state_recall(const struct request *request, const struct config *config, bool damaged, struct record *ret);
+
+/** multus's rule for DEL: a list without a version of its own gets that of the configuration. */
+void state_complete_versions(struct record *record, const struct request *request);
 
 /** Whether a record of another container names this namespace: what is in it is that one's. */
 bool state_is_anothers(const char *cni_dir, const char *container_id, const struct netns_id *id, const char *boot_id);

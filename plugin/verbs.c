@@ -104,15 +104,17 @@ static int make_recorded(
 
 	if (plan_make(plan, run, e) < 0)
 		return e->err;
-	/* It is under way while the record is written. */
-	report_start(plan, pod, run, &report);
 	for (size_t i = 0; i < plan->count; i++) {
 		if (results_save(plan->attachments[i], run, e) < 0)
 			return e->err;
 	}
 	result_merge(overall, plan->attachments[0]->result);
 	/* Before the record says done: a version that cannot hold the result is an error that undoes all. */
-	if (result_convert(overall, run->request->version, &result, e) < 0 || state_save(plan, true, run, e) < 0)
+	if (result_convert(overall, run->request->version, &result, e) < 0)
+		return e->err;
+	/* It is under way while the record is written. */
+	report_start(plan, pod, run, &report);
+	if (state_save(plan, true, run, e) < 0)
 		return e->err;
 	report_await(report);
 	*ret = steal_ptr(result);
@@ -134,24 +136,39 @@ static int find_pod(
 	return plan_place(plan, request, config, pod->annotations, e);
 }
 
+/* What a pod gets that the API server does not know is multus's answer, *ret, unless an address is to be claimed for
+ * it: then it may be a fixed one. e says why it is not known. */
+static int answer_unknown_pod(struct plan *plan, struct run *run, cJSON **ret, struct error *e)
+{
+	const struct pod nobody = {.source = POD_NONE};
+	cleanup_error struct error failed = {0};
+
+	if (selection_complete(plan, &nobody, run, &failed) < 0 || plan_claims(plan))
+		return e->err;
+	log_write(LOG_WARNING, "%s: nothing is made", e->message);
+	error_clear(e);
+	return result_of_unknown_pod(run->request, ret, e);
+}
+
 /*
- * Completes the plan by what the configuration and the pod's annotations only name. What a pod gets that the API server
- * does not know is multus's answer, *ret, unless an address is to be claimed for it: then it may be a fixed one.
+ * Completes the plan by what the configuration and the pod's annotations only name. *ret, when it is set, is the
+ * whole answer: nothing is to be made.
  */
-static int learn_networks(struct pod *pod, struct plan *plan, struct run *run, cJSON **ret, struct error *e)
+static int learn_networks(
+	struct config *config, struct pod *pod, struct plan *plan, struct run *run, cJSON **ret, struct error *e)
 {
 	if (run->config->reads_networks && (pod_ask(pod, run, e) < 0 || pod_await(pod, run, e) < 0)) {
-		if (pod->source != POD_API || pod->object.found || e->err != -ENOENT || plan_claims(plan))
+		if (pod->source != POD_API || pod->object.found || e->err != -ENOENT)
 			return e->err;
-		log_write(LOG_WARNING, "%s: nothing is made", e->message);
-		error_clear(e);
-		return result_of_unknown_pod(run->request, ret, e);
+		return answer_unknown_pod(plan, run, ret, e);
 	}
 	if (selection_complete(plan, pod, run, e) < 0)
 		return e->err;
 	if (run->config->reads_networks)
 		return plan_place(plan, run->request, run->config, pod->annotations, e);
-	/* Only now is it known whether addresses are claimed. */
+	/* Only now is it known whether addresses are claimed, and who can be asked for the pod's annotations. */
+	for (size_t i = 0; i < plan->count; i++)
+		config_adopt_kube_config(config, import_own_conf(plan->attachments[i]->conf));
 	return find_pod(pod, plan, run->request, run->config, e) < 0 ? e->err : pod_check(pod, run, e);
 }
 
@@ -179,16 +196,16 @@ static int learn_late(struct pod *pod, struct plan *plan, struct run *run, struc
 }
 
 /* Everything up to the first thing that is made. *ret, when it is set, is the whole answer: nothing is to be made. */
-static int prepare_add(struct pod *pod, struct plan *plan, struct run *run, cJSON **ret, struct error *e)
+static int prepare_add(
+	struct config *config, struct pod *pod, struct plan *plan, struct run *run, cJSON **ret, struct error *e)
 {
 	const struct request *request = run->request;
-	const struct config *config = run->config;
 
 	if (refuse_recorded(request, config, e) < 0 || run_enter(run, request->netns, e) < 0 ||
 		pod_check(pod, run, e) < 0)
 		return e->err;
 	if (selection_is_wanted(config)) {
-		if (learn_networks(pod, plan, run, ret, e) < 0 || *ret)
+		if (learn_networks(config, pod, plan, run, ret, e) < 0 || *ret)
 			return e->err;
 		trace_step("networks planned");
 	}
@@ -211,7 +228,7 @@ int verb_add(const struct request *request, cJSON **ret, struct error *e)
 		return e->err;
 	trace_step("planned");
 	if (run_open(&run, request, &config, config.timeout, e) < 0 || readiness_await(&run, e) < 0 ||
-		prepare_add(&pod, &plan, &run, ret, e) < 0 || *ret)
+		prepare_add(&config, &pod, &plan, &run, ret, e) < 0 || *ret)
 		return e->err;
 	process_adopt_orphans();
 	/* For speed, and only then, something is made before all is validated: the default network, before the API
@@ -237,7 +254,7 @@ static bool is_pods(const struct run *run, const struct record *record)
 {
 	if (record->ours)
 		return sandbox_is(&record->sandbox, &run->sandbox, run->boot_id);
-	return !record->assumed ||
+	return (!record->assumed && !record->recalled) ||
 	       !state_is_anothers(run->config->cni_dir, run->request->container_id, &run->sandbox, run->boot_id);
 }
 
@@ -274,12 +291,44 @@ static int enter_recorded(struct run *run, const struct record *record, struct e
 /* All of it may be there, and nobody knows under which MAC or record. */
 static void assume_made(struct plan *plan)
 {
-	for (size_t i = 0; i < plan->count; i++) {
-		plan->attachments[i]->made.exec = MADE_INTENDED;
-		plan->attachments[i]->made.link = MADE_INTENDED;
-		plan->attachments[i]->made.rules = MADE_INTENDED;
-		plan->attachments[i]->made.lease = MADE_INTENDED;
+	for (size_t i = 0; i < plan->count; i++)
+		made_assume(&plan->attachments[i]->made);
+}
+
+/* The record is lost, or nobody can read it (e): the answers that are cached say what it was, else the configuration
+ * does what it would have been. A damaged one may be of an ADD that was killed: its programs must be awaited. */
+static int go_without_record(
+	const struct request *request, struct config *config, struct record *record, struct error *e)
+{
+	const bool damaged = e->err == -EBADMSG;
+	cleanup_free char *why = copy_text(e->message);
+	cleanup_error struct error unread = {0};
+
+	error_clear(e);
+	record_clear(record);
+	config_clear(config);
+	if (config_read(request->conf, false, config, &unread) < 0) {
+		config_clear(config);
+		config_read_folders(request->conf, config);
+		config->runtime_config = json_get(request->conf, "runtimeConfig");
 	}
+	if (state_recall(request, config, damaged, record)) {
+		log_write(LOG_WARNING, "%s: going by %s/results", why, config->cni_dir);
+		return 0;
+	}
+	if (damaged)
+		log_write(LOG_WARNING, "%s: going by the configuration", why);
+	record->done = record->assumed = !damaged;
+	if (!unread.err) {
+		plan_assume(&record->plan, request, config);
+		assume_made(&record->plan);
+	} else if (damaged) {
+		error_keep_first(e, &unread);
+	} else {
+		/* Such an ADD was refused before its first step: a runtime must not try its DEL for ever. */
+		log_write(LOG_WARNING, "nothing is recorded, and nothing can be planned: %s", unread.message);
+	}
+	return e->err;
 }
 
 static int load_or_assume(const struct request *request, struct config *config, struct record *record, struct error *e)
@@ -290,52 +339,43 @@ static int load_or_assume(const struct request *request, struct config *config, 
 		config->runtime_config = json_get(request->conf, "runtimeConfig");
 		return 0;
 	}
-	if (e->err != -ENOENT && e->err != -EBADMSG)
-		return e->err;
-	if (e->err == -EBADMSG)
-		log_write(LOG_WARNING, "%s: going by the configuration", e->message);
-
-	/* A damaged record may be of an ADD that was killed: its programs must be awaited. */
-	const bool done = e->err == -ENOENT;
-
-	error_clear(e);
-	record_clear(record);
-	record->done = done;
-	record->assumed = done;
-	config_clear(config);
-	if (config_read(request->conf, false, config, e) < 0) {
-		if (!done)
-			return e->err;
-		/* Such an ADD was refused before its first step: a runtime must not try its DEL for ever. */
-		log_write(LOG_WARNING, "nothing is recorded, and nothing can be planned: %s", e->message);
-		error_clear(e);
-		return 0;
-	}
-	plan_assume(&record->plan, request, config);
-	assume_made(&record->plan);
-	return 0;
+	return e->err == -ENOENT || e->err == -EBADMSG ? go_without_record(request, config, record, e) : e->err;
 }
 
-/* What else an ADD of which nothing is recorded may have made is what the pod's annotations ask for, as long as the API
- * server has that pod. */
+/* What the configuration names, and what the pod's annotations ask for, as long as the API server has that pod. */
+static int complete_assumed(struct plan *plan, struct run *run, struct error *e)
+{
+	cleanup_pod struct pod pod = {0};
+
+	plan_assume(plan, run->request, run->config);
+	if (run->config->reads_networks &&
+		(pod_find(&pod, run->request, run->config, e) < 0 || pod_look(&pod, run, e) < 0))
+		return e->err;
+	return selection_complete(plan, &pod, run, e);
+}
+
+/* An ADD of which nothing is recorded may have made more than what stands in the configuration itself. */
 static void assume_networks(struct record *record, struct run *run)
 {
-	const size_t known = record->plan.count;
 	const int64_t deadline = run->deadline;
-	cleanup_pod struct pod pod = {0};
+	cleanup_plan struct plan plan = {0};
 	cleanup_error struct error e = {0};
 
 	if (!record->assumed || !selection_is_wanted(run->config))
 		return;
 	run->deadline = run_within(run, DEL_API_SECONDS);
-	if (pod_find(&pod, run->request, run->config, &e) < 0 || pod_look(&pod, run, &e) < 0 ||
-		selection_complete(&record->plan, &pod, run, &e) < 0) {
+	/* It tells nobody of it. */
+	run->only_looks = true;
+	if (complete_assumed(&plan, run, &e) < 0) {
 		log_write(LOG_WARNING, "nothing is recorded, and the pod's networks are not known: %s", e.message);
-		while (record->plan.count > known)
-			attachment_free(record->plan.attachments[--record->plan.count]);
+	} else {
+		plan_clear(&record->plan);
+		record->plan = plan;
+		plan = (struct plan){0};
+		assume_made(&record->plan);
 	}
+	run->only_looks = false;
 	run->deadline = deadline;
-	assume_made(&record->plan);
 }
 
 static int await_killed(
@@ -372,6 +412,7 @@ int verb_take_down(struct run *run, struct record *record, struct error *e)
 {
 	if (await_killed(run->request, record, run, e) < 0 || enter_recorded(run, record, e) < 0)
 		return e->err;
+	state_complete_versions(record, run->request);
 	mark_going(record, run);
 	trace_step("loaded");
 

@@ -46,7 +46,7 @@ static int place_wanted(const struct request *request, struct ipam_run *ipam, st
 		return e->err;
 	lease_warm(&ipam->run, ipam->addressing.config->etcd, false);
 	if (pod_await(&pod, &ipam->run, e) < 0 ||
-		annotations_read(request, &ipam->config, pod.annotations, &annotations, e) < 0)
+		annotations_read(request, &ipam->config, pod.annotations, false, &annotations, e) < 0)
 		return e->err;
 	for (size_t i = 0; i < annotations.count; i++) {
 		const struct wanted *wanted = &annotations.wanted[i];

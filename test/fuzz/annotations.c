@@ -80,7 +80,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t length)
 	cleanup_json cJSON *conf = json_get(json, "conf") ? json_copy(json_get(json, "conf")) : NULL;
 	const struct request request = {.conf = conf, .pod.ip = ip};
 
-	if (annotations_read(&request, &config, json_get(json, "annotations"), &annotations, &e) < 0) {
+	if (annotations_read(&request, &config, json_get(json, "annotations"), false, &annotations, &e) < 0) {
 		check_error(&e);
 		return 0;
 	}

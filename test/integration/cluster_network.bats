@@ -74,12 +74,10 @@ assert_net()
 	done
 }
 
-@test "with a file nobody is asked: no API server is needed" {
+@test "with a file and no kubeconfig no API server is needed" {
 	networks_file 20-named.conflist "{\"cniVersion\": \"0.4.0\", \"name\": \"listed\", \"plugins\": [$(bridge_conf 10.66.5)]}"
 	conf_edit 'del(.kubeconfig) | .clusterNetwork = "/etc/cni/multus/net.d/20-named.conflist"'
-	kube_stop
 	cni ADD
-	kube_cont
 	assert_ok
 	assert_net eth0 10.66.5
 }
@@ -159,6 +157,54 @@ assert_net()
 	cni ADD
 	assert_code 7
 	assert_msg 'must not call itself'
+	# Nor does anything else fall over it.
+	cni DEL
+	assert_ok
+	conf_edit '.cniVersion = "1.1.0" | .["cni.dev/valid-attachments"] = []'
+	cni GC
+	assert_code 7
+	cni STATUS
+	assert_code 7
+}
+
+@test "a pod's own default network that is refused leaves nothing, and DEL ends with the configuration's" {
+	stub hand
+	stub_reset hand
+	kube_put_nad default loop '{"cniVersion": "0.4.0", "type": "multus"}'
+	networks_pod '' v1.multus-cni.io/default-network default/loop
+	conf_edit '.delegates = [{name: "inline", type: "hand", cniVersion: "0.4.0"}]'
+	cni ADD
+	assert_code 7
+	cni DEL
+	assert_ok
+	assert_equal "$(stub_calls hand)" DEL
+}
+
+@test "a pod that may have a fixed address on the cluster's network is worth a retry when it is not known" {
+	networks_file 20-named.conf '{"cniVersion": "0.3.1", "name": "fixed", "type": "macvlan", "master": "eth0",
+		"ipam": {"type": "kube-ipam", "subnet": "10.7.0.0/16"}}'
+	conf_edit '.clusterNetwork = "fixed"'
+	kube_delete_pod default web-1
+	cni ADD
+	assert_code 11
+}
+
+@test "a name that no definition can have is a file's, and so is one where there are no definitions at all" {
+	networks_file 20-named.conf "$(bridge_conf 10.66.5 my_net)"
+	conf_edit '.clusterNetwork = "my_net"'
+	cni ADD
+	assert_ok
+	assert_net eth0 10.66.5
+}
+
+@test "DEL without a record deletes the cluster's network, with nobody to ask" {
+	stub hand
+	stub_reset hand
+	networks_file 20-named.conf '{"cniVersion": "0.4.0", "name": "by-name", "type": "hand"}'
+	conf_edit 'del(.kubeconfig) | .clusterNetwork = "/etc/cni/multus/net.d/20-named.conf"'
+	cni DEL
+	assert_ok
+	assert_equal "$(stub_calls hand)" DEL
 }
 
 @test "plugins of the list's own folder are chained behind a list's, and those of the auxiliary chain are a network of their own" {

@@ -273,19 +273,30 @@ teardown()
 	assert_unchanged
 }
 
-@test "DEL with a damaged record goes by the configuration, says so, and removes the record" {
+@test "DEL with a damaged record goes by the cached results, says so, and removes the record" {
 	local damage
 	snapshot
-	for damage in 'truncate -s 100' 'truncate -s 0' 'sed -i s/Bytes/Bites/' 'sed -i s/^.//' 'cp /etc/passwd' 'cp /bin/true'; do
+	for damage in 'truncate -s 100' 'truncate -s 0' 'sed -i s/"Bytes":"/"Bites":"/' 'sed -i s/^.//' 'cp /etc/passwd' 'cp /bin/true'; do
 		cni ADD
 		assert_ok
 		# shellcheck disable=SC2086 # a command of several words
 		node_exec $damage "$RECORD"
 		cni DEL
 		assert_ok
-		[[ $stderr == *"$RECORD is damaged"* ]]
+		[[ $stderr == *"$RECORD is damaged"*": going by /var/lib/cni/multus/results"* ]]
 		assert_unchanged
 	done
+}
+
+@test "DEL with a damaged record and without cached results goes by the configuration" {
+	snapshot
+	cni ADD
+	assert_ok
+	node_exec sh -c 'truncate -s 100 "$1" && rm -r /var/lib/cni/multus/results' sh "$RECORD"
+	cni DEL
+	assert_ok
+	[[ $stderr == *"$RECORD is damaged: going by the configuration"* ]]
+	assert_unchanged
 }
 
 @test "DEL without a record deletes a macvlan of that name, and never a link of another kind [check 42]" {

@@ -132,8 +132,8 @@ processes()
 		| .delegates[1].capabilities = {mac: true, portMappings: true}'
 	cni ADD
 	assert_ok
-	stub_stdin one 1 | jq -e '.runtimeConfig == {portMappings: [{hostPort: 80}]}'
-	stub_stdin two 1 | jq -e '.runtimeConfig == {portMappings: [{hostPort: 80}], mac: "02:00:00:00:00:0a"}'
+	stub_stdin one 1 | jq -e '.runtimeConfig == {portMappings: [{hostPort: 80, containerPort: 0}]}'
+	stub_stdin two 1 | jq -e '.runtimeConfig == {portMappings: [{hostPort: 80, containerPort: 0}], mac: "02:00:00:00:00:0a"}'
 	stub_stdin three 1 | jq -e 'has("runtimeConfig") | not'
 }
 
@@ -417,7 +417,7 @@ processes()
 	stubs one
 	noting_stub two
 	noting_stub three
-	conf_edit '.runtimeConfig += {portMappings: [{hostPort: 80}], mac: "02:00:00:00:00:0a"}
+	conf_edit '.runtimeConfig += {portMappings: [{hostPort: 80, containerPort: 0}], mac: "02:00:00:00:00:0a"}
 		| .delegates = [{name: "a-list", cniVersion: "0.4.0", plugins: [{type: "one"}, {type: "two", capabilities: {portMappings: true}},
 			{type: "three", key: 1}]}]'
 	stub_set one ADD out '{"cniVersion": "0.4.0", "interfaces": [{"name": "eth0"}]}'
@@ -429,7 +429,7 @@ processes()
 	assert_order one-ADD two-ADD three-ADD
 	assert_env three 1 CNI_IFNAME=eth0
 	stub_stdin one 1 | jq -e '. == {type: "one", name: "a-list", cniVersion: "0.4.0"}'
-	stub_stdin two 1 | jq -e '.runtimeConfig == {portMappings: [{hostPort: 80}]} and [.prevResult.interfaces[].name] == ["eth0"]'
+	stub_stdin two 1 | jq -e '.runtimeConfig == {portMappings: [{hostPort: 80, containerPort: 0}]} and [.prevResult.interfaces[].name] == ["eth0"]'
 	stub_stdin three 1 | jq -e '[.prevResult.interfaces[].name] == ["eth0", "two"] and .key == 1 and .name == "a-list" and
 		(has("runtimeConfig") | not)'
 	: >"$ORDER"

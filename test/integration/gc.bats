@@ -208,7 +208,7 @@ held()
 	local env
 	env=$(stub_env hand 2)
 	[[ $env == *CNI_COMMAND=DEL* && $env == *CNI_CONTAINERID=pod* && $env == *CNI_NETNS=/run/netns/pod* && $env == *CNI_IFNAME=eth0* ]]
-	[[ $env == *"CNI_ARGS=$ARGS"* ]]
+	[[ $env == *"$(stub_env hand 1 | grep ^CNI_ARGS=)"* && $env == *";$ARGS"* ]]
 	assert_equal "$(stub_stdin hand 2 | jq -c '[.runtimeConfig.mac, .prevResult.cniVersion]')" '["02:00:00:00:00:01","1.1.0"]'
 }
 
@@ -341,6 +341,21 @@ held()
 	assert_ok
 	[[ $stderr == *"$STATE/pod is damaged, and left alone"* ]]
 	assert_unchanged
+}
+
+@test "a damaged record goes by the cached results when its namespace is gone and it is not listed" {
+	use_stub
+	add pod
+	add other
+	node_exec sh -c "echo '[{' >$STATE/pod; echo '[{' >$STATE/other"
+	pod_down pod
+	gc '[]'
+	assert_ok
+	assert_equal "$(stub_calls hand)" "ADD ADD DEL GC"
+	[[ $(stub_env hand 3) == *CNI_CONTAINERID=pod* ]]
+	[[ $stderr == *"$STATE/other is damaged, and left alone"* && $stderr != *"$STATE/pod is"* ]]
+	assert_equal "$(recorded | grep -c pod)" 0
+	assert_equal "$(held)" 10.188.0.11
 }
 
 @test "GC awaits the programs of an ADD that was killed before it undoes it" {

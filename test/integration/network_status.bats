@@ -118,7 +118,7 @@ Normal AddedInterface multus Add eth0 [$(pod_addrs eth0)] from cbr0"
 	local start=$SECONDS
 	cni ADD
 	assert_ok
-	((SECONDS - start < 8)) || fail "ADD took $((SECONDS - start)) s"
+	((SECONDS - start < 5)) || fail "ADD took $((SECONDS - start)) s"
 	[[ $stderr == *'the API server is not told'* ]]
 	pod_link net1
 	assert_equal "$(network_status)" null

@@ -105,10 +105,11 @@ teardown()
 		<<<"$(stub_stdin second 1)"
 	jq -e 'has("runtimeConfig") | not' <<<"$(stub_stdin first 1)"
 	stub_env second 1 | grep -x "CNI_ARGS=IgnoreUnknown=true;K8S_POD_NAMESPACE=default;K8S_POD_NAME=web-1;.*;MAC=02:00:00:00:00:09"
-	stub_set second DEL run 'test ! -e /tmp/first-is-gone'
-	stub_set first DEL run 'touch /tmp/first-is-gone'
+	stub_set second DEL run 'echo second >>/tmp/order'
+	stub_set first DEL run 'echo first >>/tmp/order'
 	cni DEL
 	assert_ok
+	assert_equal "$(node_exec cat /tmp/order)" $'second\nfirst'
 	assert_equal "$(stub_calls first) $(stub_calls second)" 'ADD DEL ADD DEL'
 }
 
@@ -133,12 +134,18 @@ teardown()
 
 @test "an annotation that cannot be read is named with its place, and nothing is left" {
 	snapshot
-	for bad in 'a/b/c' 'vlan7@much-too-long-a-name' '[{"name": "vlan7", "ips": "10.7.0.44"}]' '{"name": "vlan7"}'; do
+	while IFS='|' read -r bad said; do
 		networks_pod "$bad"
 		cni ADD
 		assert_code 7
-		assert_msg 'k8s.v1.cni.cncf.io/networks'
-	done
+		assert_msg "k8s.v1.cni.cncf.io/networks: $said"
+	done <<-'END'
+		vlan7,a/b/c|network 2: it is "a/b/c"
+		vlan7@much-too-long-a-name|network 1: the interface is "much-too-long-a-name"
+		[{"name": "vlan7", "ips": "10.7.0.44"}]|network 1: ips
+		[{"name": "db/plain"}]|network 1: the name is "db/plain": it must be without a namespace
+		{"name": "vlan7"}|it must be a JSON array
+	END
 	assert_unchanged
 }
 
@@ -151,6 +158,11 @@ teardown()
 	networks_pod 'vlan7@eth0'
 	cni ADD
 	assert_code 7
+	assert_msg 'interface eth0 of network default/vlan7, a name that network k8snet1 needs'
+	networks_pod '[{"name": "two", "interface": "n%d"}]'
+	cni ADD
+	assert_code 7
+	assert_msg 'interface n%d of network default/two'
 	assert_unchanged
 }
 
@@ -175,6 +187,15 @@ teardown()
 	assert_code 7
 	assert_msg 'namespace isolation enabled, annotation violates permission, pod is in namespace default but refers to target namespace db'
 	assert_unchanged
+	networks_pod '[{"name": "plain", "namespace": "db"}]'
+	cni ADD
+	assert_code 7
+	networks_pod '' v1.multus-cni.io/default-network db/plain
+	cni ADD
+	assert_code 7
+	assert_msg 'refers to target namespace db'
+	assert_unchanged
+	networks_pod db/plain
 	conf_edit '.globalNamespaces = "other , db"'
 	cni ADD
 	assert_ok
@@ -267,6 +288,58 @@ teardown()
 	cni CHECK
 	assert_code 5
 	assert_msg 'db0'
+}
+
+@test "an address is one interface's: asked for twice of a network it is refused, and once and by annotation it is placed once" {
+	networks_pod '[{"name": "vlan7"}, {"name": "vlan7", "ips": ["10.7.0.44"]}]' kube-ipam.ip 10.7.0.44
+	cni ADD
+	assert_ok
+	assert_equal "$(pod_addrs net2) $(pod_addrs net3)" '10.7.0.10/16 10.7.0.44/16'
+	cni DEL
+	assert_ok
+	networks_pod '[{"name": "vlan7", "ips": ["10.7.0.44"]}, {"name": "vlan7", "ips": ["10.7.0.44/16"]}]'
+	snapshot
+	cni ADD
+	assert_code 7
+	assert_msg 'network default/vlan7 for 10.7.0.44 twice, for net2 and for net3'
+	assert_unchanged
+}
+
+@test "a plugin of others with our addresses gets those that are meant for it, alone and in a list, by ips and by annotation" {
+	local bridge='{"type": "bridge", "bridge": "br-plain", "ipam": {"type": "kube-ipam", "subnet": "10.9.0.0/24"}}'
+	node_exec ln -sf lamina /opt/cni/bin/kube-ipam
+	kube_put_nad default alone "$(jq -c '.cniVersion = "0.3.1"' <<<"$bridge")"
+	kube_put_nad default listed "{\"cniVersion\": \"0.3.1\", \"plugins\": [$bridge]}"
+	for name in alone listed; do
+		networks_pod "[{\"name\": \"vlan7\"}, {\"name\": \"$name\"}]" kube-ipam.ip 10.9.0.7,10.7.0.44
+		cni ADD
+		assert_ok
+		assert_equal "$(pod_addrs net2) $(pod_addrs net3)" '10.7.0.44/16 10.9.0.7/24'
+		cni DEL
+		assert_ok
+		networks_pod "[{\"name\": \"$name\", \"ips\": [\"10.9.0.8/24\"]}]" kube-ipam.ip 10.188.0.50
+		cni ADD
+		assert_ok
+		assert_equal "$(pod_addrs net1) $(pod_addrs net2)" '10.188.0.50/16 10.9.0.8/24'
+		cni DEL
+		assert_ok
+	done
+	assert_equal "$(lamina ip ls --json | jq 'map(select(.container)) | length')" 0
+	node_exec rm /opt/cni/bin/kube-ipam
+}
+
+@test "GC keeps a running pod's networks" {
+	networks_pod 'vlan7@db0,two'
+	fresh_stubs
+	cni ADD
+	assert_ok
+	conf_edit '.cniVersion = "1.1.0" | .["cni.dev/valid-attachments"] = [{containerID: $cid, ifname: "eth0"}]' --arg cid "$CID"
+	cni GC
+	assert_ok
+	assert_equal "$(pod_addrs db0)" 10.7.0.10/16
+	lamina ip ls --json | jq -e 'map(select(.address == "10.7.0.10" and .container)) | length == 1'
+	node_exec test -e "/var/lib/cni/multus/$CID" -a -e "/var/lib/cni/multus/results/two-$CID-net3"
+	assert_equal "$(stub_calls first)" ADD
 }
 
 @test "GC removes a pod's networks with the pod" {

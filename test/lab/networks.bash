@@ -31,7 +31,7 @@ networks_teardown()
 	cni DEL
 	pod_down p1
 	kube_delete_pod default web-1 2>/dev/null || true
-	node_exec sh -c 'rm -rf /run/lamina /var/lib/cni/multus /etc/cni/multus/net.d/* /tmp/first-is-gone; ip link del br-plain 2>/dev/null || true'
+	node_exec sh -c 'rm -rf /run/lamina /var/lib/cni/multus /etc/cni/multus/net.d/* /tmp/order; ip link del br-plain 2>/dev/null || true'
 }
 
 networks_pod()

@@ -61,6 +61,8 @@ static void reads_the_short_form(void **state)
 	/* multus refuses the dots, which the API allows. */
 	assert_names("db/net.v2", "db/net.v2");
 	assert_names("\ta@net1 \n", "default/a@net1");
+	/* multus looks for a network without a name. */
+	assert_names("a, b, ", "default/a default/b");
 }
 
 static void reads_the_names_of_the_json_form(void **state)
@@ -119,7 +121,7 @@ static void refuses_what_the_short_form_cannot_be(void **state)
 	(void)state;
 	assert_refused("a/b/c", "network 1: it is \"a/b/c\"");
 	assert_refused("a,b@c@d", "network 2: it is \"b@c@d\"");
-	assert_refused("a,", "network 2: it is \"\"");
+	assert_refused(",", "network 1: it is \"\"");
 	assert_refused("a,,b", "network 2");
 	assert_refused("Upper", "the name is \"Upper\"");
 	assert_refused("../x", "the namespace is \"..\"");

@@ -95,7 +95,7 @@ static int read_annotations(const char *map, const char *pod, struct annotations
 	int r = pod_find(&known, &request, &config, e);
 
 	if (r == 0)
-		r = annotations_read(&request, &config, known.annotations, ret, e);
+		r = annotations_read(&request, &config, known.annotations, false, ret, e);
 	free(request.pod.pod);
 	return r;
 }
