@@ -439,6 +439,7 @@ int verb_del(const struct request *request, struct error *e)
 		return e->err;
 	if (run_open(&run, request, &config, share(&config, DEL_SHARE), e) < 0)
 		return e->err;
+	readiness_note(&config);
 	process_adopt_orphans();
 	assume_networks(&record, &run);
 	return verb_take_down(&run, &record, e);
