@@ -4,6 +4,7 @@
 #include "delegate/result.h"
 #include "plugin/base/fault.h"
 #include "plugin/base/log.h"
+#include "plugin/call_log.h"
 #include "plugin/default_route.h"
 #include "plugin/import.h"
 #include "plugin/lease_outbox.h"
@@ -108,6 +109,7 @@ static int make_recorded(
 		if (results_save(plan->attachments[i], run, e) < 0)
 			return e->err;
 	}
+	call_log_add(plan, run->request);
 	result_merge(overall, plan->attachments[0]->result);
 	/* Before the record says done: a version that cannot hold the result is an error that undoes all. */
 	if (result_convert(overall, run->request->version, &result, e) < 0)
@@ -413,6 +415,7 @@ int verb_take_down(struct run *run, struct record *record, struct error *e)
 	if (await_killed(run->request, record, run, e) < 0 || enter_recorded(run, record, e) < 0)
 		return e->err;
 	state_complete_versions(record, run->request);
+	call_log_del(&record->plan, run->request);
 	mark_going(record, run);
 	trace_step("loaded");
 
