@@ -108,6 +108,7 @@ static int start_try(struct kube_get *get, struct error *e)
 		.url = get->url,
 		.headers = headers,
 		.body = get->body,
+		.shares = true,
 		.max_reply = get->query.max,
 		.connect_time = CONNECT_TIME,
 		.deadline = earlier(get->kube->deadline, clock_now() + (get->query.name ? OBJECT_TIME : LIST_TIME)),

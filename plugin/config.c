@@ -122,14 +122,20 @@ const char *config_path(const struct config *config, const char *path)
 	return config->is_shim ? host_path(path) : path;
 }
 
+static bool is_shim(const cJSON *conf)
+{
+	const char *type = json_text(conf, "type");
+
+	return type && strcmp(type, "multus-shim") == 0;
+}
+
 /* multus takes an empty value for an absent one, and its shim's paths are those that its daemon sees. */
 static void adapt_multus_keys(const cJSON *conf, struct config *config)
 {
 	const char **const paths[] = {&config->cluster_network, &config->readiness_file, &config->conf_dir,
 		&config->cni_dir, &config->bin_dir};
-	const char *type = json_text(conf, "type");
 
-	config->is_shim = type && strcmp(type, "multus-shim") == 0;
+	config->is_shim = is_shim(conf);
 	for (size_t i = 0; i < ARRAY_SIZE(paths); i++)
 		*paths[i] = config_path(config, *paths[i]);
 	config->cluster_network = none_if_empty(config->cluster_network);
@@ -348,13 +354,14 @@ void config_read_folders_with(const cJSON *conf, const char *defaults, struct co
 	} folders[] = {{"cniDir", &ret->cni_dir}, {"binDir", &ret->bin_dir}, {"dataDir", &ret->data_dir}};
 
 	*ret = built_in;
+	ret->is_shim = is_shim(conf);
 	read_defaults(defaults, ret, &ignored);
 	drop_unusable(ret);
 	for (size_t i = 0; i < ARRAY_SIZE(folders); i++) {
 		const char *value = json_text(conf, folders[i].key);
 
 		if (value && check_folder(folders[i].key, value, &ignored) == 0)
-			*folders[i].folder = value;
+			*folders[i].folder = config_path(ret, value);
 	}
 
 	const char *node = json_text(conf, "nodeName"), *cluster = json_text(conf, "cluster");
@@ -365,6 +372,7 @@ void config_read_folders_with(const cJSON *conf, const char *defaults, struct co
 		ret->cluster = cluster;
 	ret->delegates = json_get(conf, "delegates");
 	ret->retries_del = cJSON_IsTrue(json_get(conf, "retryDeleteOnError"));
+	ret->readiness_file = config_path(ret, none_if_empty(json_text(conf, "readinessindicatorfile")));
 	read_kube_config(conf, ret);
 
 	const cJSON *timeout = json_get(conf, "timeout");

@@ -8,6 +8,7 @@
 #include "plugin/base/log.h"
 #include "plugin/import.h"
 #include "plugin/lease.h"
+#include "plugin/readiness.h"
 #include "plugin/selection.h"
 #include "plugin/verbs.h"
 
@@ -311,6 +312,7 @@ int verb_gc(const struct request *request, struct error *e)
 
 	if (read_request(request, false, &gc, e) < 0)
 		return e->err;
+	readiness_note(&gc.config);
 	if (!gc.valid.given)
 		return gc_drain(&gc.scope, e);
 	plan_delegates(&gc, e);

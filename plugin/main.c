@@ -5,6 +5,7 @@
 #include "plugin/addressing.h"
 #include "plugin/base/log.h"
 #include "plugin/cli.h"
+#include "plugin/log_keys.h"
 #include "plugin/verbs.h"
 
 #include <signal.h>
@@ -69,8 +70,11 @@ static bool is_ipam(const char *name, const struct request *request)
 
 static int answer(const struct request *request, bool ipam, const cJSON *result, struct error *e)
 {
-	if (e->err)
+	if (e->err) {
+		log_note(LOG_ERROR, "%s of container %s: %s%s%s", request->command, request->container_id, e->message,
+			e->details && *e->details ? ": " : "", e->details ? e->details : "");
 		return print_error(e, request->version);
+	}
 	if (!result || print_json(result) == 0)
 		return 0;
 	/* Nobody has heard of what was made: it goes again. */
@@ -90,6 +94,7 @@ static int serve(const char *name)
 	if (request_read(&request, STDIN_FILENO, &e) < 0)
 		return print_error(&e, request.version);
 	trace_step("request read");
+	log_keys_follow(request.conf);
 
 	bool ipam = is_ipam(name, &request);
 

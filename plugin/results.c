@@ -137,6 +137,22 @@ static cJSON *read_cache(const struct attachment *a, const char *cni_dir, const 
 	return cache;
 }
 
+/* What the pod asked for, where no other file has it: without its ports a plugin that has mapped them leaves the rules.
+ */
+static void recall_asked(struct attachment *a, const cJSON *capabilities)
+{
+	const cJSON *ports = json_get(capabilities, "portMappings"), *bandwidth = json_get(capabilities, "bandwidth");
+
+	if (a->index == 0 || (!cJSON_IsArray(ports) && !cJSON_IsObject(bandwidth)))
+		return;
+	if (!a->asked)
+		a->asked = allocate(1, sizeof(*a->asked));
+	if (cJSON_IsArray(ports) && !a->asked->port_mappings)
+		a->asked->port_mappings = json_copy(ports);
+	if (cJSON_IsObject(bandwidth) && !a->asked->bandwidth)
+		a->asked->bandwidth = json_copy(bandwidth);
+}
+
 void results_load(struct attachment *a, const char *cni_dir, const char *container_id)
 {
 	cleanup_json cJSON *cache = read_cache(a, cni_dir, container_id);
@@ -145,6 +161,7 @@ void results_load(struct attachment *a, const char *cni_dir, const char *contain
 
 	if (printed)
 		result_read(printed, result_version(a), &a->result, &ignored);
+	recall_asked(a, json_get(cache, "capabilityArgs"));
 }
 
 cJSON *results_read_conf(const cJSON *cache)

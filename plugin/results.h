@@ -10,7 +10,8 @@ cJSON *results_print(const struct attachment *a);
 /** Writes an attachment's result. */
 int results_save(const struct attachment *a, const struct run *run, struct error *e);
 
-/** Fills a->result when a readable file is there, by us or by multus; else leaves it alone. */
+/** Fills a->result, and what a->asked lacks of ports and bandwidth, when a readable file is there, by us or by multus.
+ */
 void results_load(struct attachment *a, const char *cni_dir, const char *container_id);
 
 /** The configuration that was used, of such a file: its text parsed. NULL: none that can be read. Owned by the caller.

@@ -3,6 +3,7 @@
 #include "plugin/addressing.h"
 #include "plugin/base/log.h"
 #include "plugin/plan.h"
+#include "plugin/readiness.h"
 #include "plugin/selection.h"
 #include "plugin/verbs.h"
 
@@ -50,6 +51,7 @@ int verb_status(const struct request *request, struct error *e)
 	nobody.pod = (struct request_args){0};
 	nobody.netns = nobody.ifname = nobody.args = "";
 	if (config_read(request->conf, false, &config, e) < 0 || plan_build(&plan, &nobody, &config, e) < 0 ||
+		readiness_look(&config, e) < 0 ||
 		run_open(&run, &nobody, &config, 1 + config.timeout / STATUS_SHARE, e) < 0 ||
 		add_local_networks(&plan, &run, e) < 0 || plan_place(&plan, &nobody, &config, NULL, e) < 0)
 		return e->err;

@@ -2,8 +2,10 @@
 
 #include "delegate/exec.h"
 #include "delegate/result.h"
+#include "plugin/assume.h"
 #include "plugin/base/fault.h"
 #include "plugin/base/log.h"
+#include "plugin/call_log.h"
 #include "plugin/default_route.h"
 #include "plugin/import.h"
 #include "plugin/lease_outbox.h"
@@ -20,9 +22,6 @@
 /* Shares of the time that an ADD has (key `timeout`, 60 s): its rollback, and DEL and CHECK. */
 #define ROLLBACK_SHARE 4
 #define DEL_SHARE 2
-
-/* For what a DEL without a record asks the API server. */
-#define DEL_API_SECONDS 3
 
 /* For what comes behind the answer, which the runtime waits for all the same. */
 #define AFTERWARDS_SECONDS 2
@@ -108,6 +107,7 @@ static int make_recorded(
 		if (results_save(plan->attachments[i], run, e) < 0)
 			return e->err;
 	}
+	call_log_add(plan, run->request);
 	result_merge(overall, plan->attachments[0]->result);
 	/* Before the record says done: a version that cannot hold the result is an error that undoes all. */
 	if (result_convert(overall, run->request->version, &result, e) < 0)
@@ -288,49 +288,6 @@ static int enter_recorded(struct run *run, const struct record *record, struct e
 	return enter_if_same(run, record, record->sandbox.path, e);
 }
 
-/* All of it may be there, and nobody knows under which MAC or record. */
-static void assume_made(struct plan *plan)
-{
-	for (size_t i = 0; i < plan->count; i++)
-		made_assume(&plan->attachments[i]->made);
-}
-
-/* The record is lost, or nobody can read it (e): the answers that are cached say what it was, else the configuration
- * does what it would have been. A damaged one may be of an ADD that was killed: its programs must be awaited. */
-static int go_without_record(
-	const struct request *request, struct config *config, struct record *record, struct error *e)
-{
-	const bool damaged = e->err == -EBADMSG;
-	cleanup_free char *why = copy_text(e->message);
-	cleanup_error struct error unread = {0};
-
-	error_clear(e);
-	record_clear(record);
-	config_clear(config);
-	if (config_read(request->conf, false, config, &unread) < 0) {
-		config_clear(config);
-		config_read_folders(request->conf, config);
-		config->runtime_config = json_get(request->conf, "runtimeConfig");
-	}
-	if (state_recall(request, config, damaged, record)) {
-		log_write(LOG_WARNING, "%s: going by %s/results", why, config->cni_dir);
-		return 0;
-	}
-	if (damaged)
-		log_write(LOG_WARNING, "%s: going by the configuration", why);
-	record->done = record->assumed = !damaged;
-	if (!unread.err) {
-		plan_assume(&record->plan, request, config);
-		assume_made(&record->plan);
-	} else if (damaged) {
-		error_keep_first(e, &unread);
-	} else {
-		/* Such an ADD was refused before its first step: a runtime must not try its DEL for ever. */
-		log_write(LOG_WARNING, "nothing is recorded, and nothing can be planned: %s", unread.message);
-	}
-	return e->err;
-}
-
 static int load_or_assume(const struct request *request, struct config *config, struct record *record, struct error *e)
 {
 	config_read_folders(request->conf, config);
@@ -339,43 +296,7 @@ static int load_or_assume(const struct request *request, struct config *config, 
 		config->runtime_config = json_get(request->conf, "runtimeConfig");
 		return 0;
 	}
-	return e->err == -ENOENT || e->err == -EBADMSG ? go_without_record(request, config, record, e) : e->err;
-}
-
-/* What the configuration names, and what the pod's annotations ask for, as long as the API server has that pod. */
-static int complete_assumed(struct plan *plan, struct run *run, struct error *e)
-{
-	cleanup_pod struct pod pod = {0};
-
-	plan_assume(plan, run->request, run->config);
-	if (run->config->reads_networks &&
-		(pod_find(&pod, run->request, run->config, e) < 0 || pod_look(&pod, run, e) < 0))
-		return e->err;
-	return selection_complete(plan, &pod, run, e);
-}
-
-/* An ADD of which nothing is recorded may have made more than what stands in the configuration itself. */
-static void assume_networks(struct record *record, struct run *run)
-{
-	const int64_t deadline = run->deadline;
-	cleanup_plan struct plan plan = {0};
-	cleanup_error struct error e = {0};
-
-	if (!record->assumed || !selection_is_wanted(run->config))
-		return;
-	run->deadline = run_within(run, DEL_API_SECONDS);
-	/* It tells nobody of it. */
-	run->only_looks = true;
-	if (complete_assumed(&plan, run, &e) < 0) {
-		log_write(LOG_WARNING, "nothing is recorded, and the pod's networks are not known: %s", e.message);
-	} else {
-		plan_clear(&record->plan);
-		record->plan = plan;
-		plan = (struct plan){0};
-		assume_made(&record->plan);
-	}
-	run->only_looks = false;
-	run->deadline = deadline;
+	return e->err == -ENOENT || e->err == -EBADMSG ? assume_record(request, config, record, e) : e->err;
 }
 
 static int await_killed(
@@ -413,6 +334,7 @@ int verb_take_down(struct run *run, struct record *record, struct error *e)
 	if (await_killed(run->request, record, run, e) < 0 || enter_recorded(run, record, e) < 0)
 		return e->err;
 	state_complete_versions(record, run->request);
+	call_log_del(&record->plan, run->request);
 	mark_going(record, run);
 	trace_step("loaded");
 
@@ -421,9 +343,12 @@ int verb_take_down(struct run *run, struct record *record, struct error *e)
 
 	plan_unmake(&record->plan, run, done, e);
 	fault_point("unmade");
-	/* The same holds for a delegate whose program is not there, and of which nothing is recorded. */
-	if (record->assumed && e->err == -ENOENT && e->code == ERROR_CONFIG)
+	/* The record comes before the first step: without one, what refuses to be deleted was never made, and a runtime
+	 * must not try it for ever. */
+	if (record->assumed && e->err) {
+		log_write(LOG_WARNING, "nothing is recorded: %s", e->message);
 		error_clear(e);
+	}
 	state_strike(&record->plan, done, run, &strike);
 	error_keep_first(e, &strike);
 	return e->err;
@@ -439,6 +364,7 @@ int verb_del(const struct request *request, struct error *e)
 		return e->err;
 	if (run_open(&run, request, &config, share(&config, DEL_SHARE), e) < 0)
 		return e->err;
+	readiness_note(&config);
 	process_adopt_orphans();
 	assume_networks(&record, &run);
 	return verb_take_down(&run, &record, e);

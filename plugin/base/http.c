@@ -276,19 +276,24 @@ static void set_deadline(struct http_call *call, int64_t deadline)
 	curl_easy_setopt(call->easy, CURLOPT_TIMEOUT_MS, milliseconds(deadline - call->began));
 }
 
+bool http_begin(struct http_call *call)
+{
+	call->began = clock_now();
+	set_deadline(call, call->deadline);
+	return curl_multi_add_handle(call->http->multi, call->easy) == CURLM_OK;
+}
+
 static bool start_again(struct http_call *call)
 {
 	if (clock_left(call->deadline) == 0)
 		return false;
 	call->again = true;
 	call->body_sent = 0;
-	call->began = clock_now();
 	curl_easy_setopt(call->easy, CURLOPT_FORBID_REUSE, 1L);
-	set_deadline(call, call->deadline);
-	return curl_multi_add_handle(call->http->multi, call->easy) == CURLM_OK;
+	return http_begin(call);
 }
 
-void http_progress(struct http *http)
+static void perform(struct http *http)
 {
 	int n;
 	const CURLMsg *message;
@@ -302,9 +307,18 @@ void http_progress(struct http *http)
 			continue;
 		curl_easy_getinfo(message->easy_handle, CURLINFO_PRIVATE, (char **)&call);
 		curl_multi_remove_handle(http->multi, call->easy);
-		if (!http_wants_again(call, code) || !start_again(call))
-			http_end(call, code);
+		if (http_wants_again(call, code) && start_again(call))
+			continue;
+		http_end(call, code);
+		http_share_leave(call);
 	}
+}
+
+void http_progress(struct http *http)
+{
+	do
+		perform(http);
+	while (http_share_begin(http));
 }
 
 /*
@@ -349,8 +363,10 @@ int http_start(struct http *http, const struct http_request *request, struct htt
 		set_security(call->easy);
 		set_headers(call, request);
 		set_transfer(call, request);
-		set_deadline(call, request->deadline);
-		if (curl_multi_add_handle(http->multi, call->easy) != CURLM_OK)
+		call->deadline = request->deadline;
+		if (request->shares)
+			http_share_join(call);
+		else if (!http_begin(call))
 			return error_set(e, -EIO, ERROR_INTERNAL, "libcurl does not take the call");
 		http_progress(http);
 	}
@@ -392,6 +408,7 @@ void http_await(struct http_call *call, struct http_reply *ret)
 
 void http_call_free(struct http_call *call)
 {
+	http_share_leave(call);
 	if (call->easy) {
 		curl_multi_remove_handle(call->http->multi, call->easy);
 		curl_easy_cleanup(call->easy);

@@ -27,6 +27,7 @@ struct http_request {
 	const char *const *headers;           /* "Name: value", NULL at the end; may be NULL */
 	const char *body;                     /* NULL: none; copied. It is JSON unless a header says otherwise */
 	bool body_later;                      /* it is not known yet, and given by http_send */
+	bool shares;                          /* it waits for a connection that stands: see http_start */
 	size_t max_reply;                     /* a longer body is HTTP_TOO_LARGE */
 	int64_t connect_time;                 /* microseconds until a connection with TLS must stand */
 	int64_t deadline;                     /* clock_now: of the whole call */
@@ -78,8 +79,14 @@ void http_keep_sessions(struct http *http, const char *folder);
 
 struct http_call;
 
-/** Starts a call; it makes progress inside any http_await of the same struct http. Freed with http_call_free, which
- * ends it. Errors (no memory for a handle, a malformed URL): ERROR_INTERNAL. */
+/**
+ * Starts a call; it makes progress inside any http_await of the same struct http. Freed with http_call_free, which
+ * ends it. Errors (no memory for a handle, a malformed URL): ERROR_INTERNAL.
+ *
+ * A call under way has a connection for itself. Calls that share are all for one server: for every two of them that are
+ * under way or wait there is a connection, or as many as there once were, and they get one in the order in which they
+ * were started. Their deadlines hold while they wait, too.
+ */
 int http_start(struct http *http, const struct http_request *request, struct http_call **ret, struct error *e);
 
 /**

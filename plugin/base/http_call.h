@@ -8,8 +8,10 @@
 
 struct http {
 	CURLM *multi;
-	char *sessions;       /* the folder where TLS sessions are kept; NULL: nowhere */
-	struct http_tls *tls; /* of all connections */
+	char *sessions;            /* the folder where TLS sessions are kept; NULL: nowhere */
+	struct http_tls *tls;      /* of all connections */
+	struct http_call *sharing; /* those that share connections and have not ended, in their order */
+	size_t width;              /* how many connections they may have */
 };
 
 struct http_call {
@@ -25,9 +27,11 @@ struct http_call {
 	size_t size; /* of the memory at reply.body */
 	int64_t began, deadline;
 	bool done;
-	bool stands;        /* of body_later: the connection does, and the head of the request is sent */
-	bool asked_to_wait; /* there is a Retry-After */
-	const char *broken; /* why we ended the transfer ourselves */
+	bool shares, waits;     /* is in the list of those that share; has not begun yet */
+	struct http_call *next; /* in that list */
+	bool stands;            /* of body_later: the connection does, and the head of the request is sent */
+	bool asked_to_wait;     /* there is a Retry-After */
+	const char *broken;     /* why we ended the transfer ourselves */
 	enum http_failure broken_as;
 	bool again;           /* it is under way for the second time: see http_wants_again */
 	struct http_tls *tls; /* of the connection that this call opens, if it opens one; NULL: no TLS */
@@ -50,6 +54,20 @@ void http_end(struct http_call *call, CURLcode code);
  * reason: a handshake without it may be the better one.
  */
 bool http_wants_again(const struct http_call *call, CURLcode code);
+
+/** Hands it to libcurl, which counts its time from now on. */
+bool http_begin(struct http_call *call);
+
+/* Those that share connections: see http_start. */
+
+/** It waits for its turn. */
+void http_share_join(struct http_call *call);
+
+/** It has ended, or is freed. Does nothing when it does not share. */
+void http_share_leave(struct http_call *call);
+
+/** Begins those whose turn it is, and ends those that have waited too long. Returns whether one has begun. */
+bool http_share_begin(struct http *http);
 
 /** Ends it because of what text says (one line; cleaned and bounded here). */
 void http_end_as(struct http_call *call, enum http_failure failure, const char *text);

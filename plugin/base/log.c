@@ -14,11 +14,18 @@ static enum log_level threshold = LOG_WARNING;
 static bool tracing;
 static int64_t exec_time; /* when this program was exec'd, on clock_now()'s clock */
 
+/* The log file; fd -1: not opened yet, or given up (path NULL). */
+static struct {
+	struct log_file_options options;
+	int level, fd;
+	bool quiet; /* nothing on stderr */
+} file = {.level = LOG_PANIC, .fd = -1};
+
 /* One write(2) a line, so that lines of several processes do not mix. Nothing can be done when stderr is gone. */
-static void write_all(const char *bytes, size_t length)
+static void write_all(int fd, const char *bytes, size_t length)
 {
 	while (length > 0) {
-		ssize_t n = write(STDERR_FILENO, bytes, length);
+		ssize_t n = write(fd, bytes, length);
 
 		if (n < 0 && errno == EINTR)
 			continue;
@@ -45,28 +52,119 @@ void log_open(enum log_level level, int trace)
 	exec_time = clock_read(CLOCK_MONOTONIC) - clock_read(CLOCK_PROCESS_CPUTIME_ID);
 }
 
+void log_to_file(const struct log_file_options *options, int level, bool to_stderr)
+{
+	file.options = *options;
+	file.options.path = copy_text(options->path);
+	file.level = level;
+	file.quiet = !to_stderr;
+}
+
+static bool open_log(void)
+{
+	if (file.fd < 0 && file.options.path) {
+		file.fd = log_file_open(&file.options);
+		if (file.fd < 0) {
+			cleanup_free char *line = format_text("lamina: logFile %.200s cannot be written: %s\n",
+				file.options.path, strerror(-file.fd));
+
+			file.options.path = NULL;
+			write_all(STDERR_FILENO, line, strlen(line));
+		}
+	}
+	return file.fd >= 0;
+}
+
+/* RFC 3339 in local time, as multus's lines begin. */
+static void print_time(char text[40])
+{
+	const time_t now = time(NULL);
+	struct tm local = {0};
+	size_t length;
+
+	localtime_r(&now, &local);
+	length = strftime(text, 40, "%Y-%m-%dT%H:%M:%S", &local);
+	if (local.tm_gmtoff == 0)
+		snprintf(text + length, 40 - length, "Z");
+	else
+		snprintf(text + length, 40 - length, "%c%02ld:%02ld", local.tm_gmtoff < 0 ? '-' : '+',
+			labs(local.tm_gmtoff) / 3600, labs(local.tm_gmtoff) / 60 % 60);
+}
+
+static void write_to_file(enum log_level level, const char *text)
+{
+	static const char *const names[] = {
+		[LOG_ERROR] = "error", [LOG_WARNING] = "error", [LOG_VERBOSE] = "verbose", [LOG_DEBUG] = "debug"};
+	/* A warning is an error to whoever asks for errors. */
+	const int least = level == LOG_WARNING ? LOG_ERROR : (int)level;
+	char now[40];
+
+	if (least > file.level || !open_log())
+		return;
+	print_time(now);
+
+	cleanup_free char *line = format_text("%s [%s] %s\n", now, names[level], text);
+
+	/* Strangers' words may stand in it: one call, one line. */
+	for (char *c = line; c[1]; c++) {
+		if ((unsigned char)*c < ' ' || *c == 0x7f)
+			*c = ' ';
+	}
+	write_all(file.fd, line, strlen(line));
+}
+
+bool log_wants(enum log_level level)
+{
+	return (int)level <= file.level || level <= threshold;
+}
+
+static char *print_text(const char *format, va_list args)
+{
+	char *text = NULL;
+
+	return vasprintf(&text, format, args) < 0 ? NULL : text;
+}
+
 void log_write(enum log_level level, const char *format, ...)
 {
-	if (level > threshold)
+	va_list args;
+
+	if (!log_wants(level))
+		return;
+	va_start(args, format);
+
+	cleanup_free char *text = print_text(format, args);
+
+	va_end(args);
+	if (!text)
+		return;
+	write_to_file(level, text);
+	if (level > threshold || file.quiet)
 		return;
 
+	cleanup_free char *line = format_text("lamina: %s\n", text);
+
+	write_all(STDERR_FILENO, line, strlen(line));
+}
+
+void log_note(enum log_level level, const char *format, ...)
+{
 	va_list args;
-	cleanup_free char *text = NULL;
 
+	if ((int)level > file.level)
+		return;
 	va_start(args, format);
-	if (vasprintf(&text, format, args) < 0)
-		text = NULL;
+
+	cleanup_free char *text = print_text(format, args);
+
 	va_end(args);
-
-	cleanup_free char *line = text ? format_text("lamina: %s\n", text) : NULL;
-
-	if (line)
-		write_all(line, strlen(line));
+	if (text)
+		write_to_file(level, text);
 }
 
 void log_copy(const char *bytes, size_t length)
 {
-	write_all(bytes, length);
+	write_all(STDERR_FILENO, bytes, length);
 }
 
 void trace_step(const char *step)
@@ -77,7 +175,7 @@ void trace_step(const char *step)
 	cleanup_free char *line =
 		format_text("trace %8lld %s\n", (long long)(clock_read(CLOCK_MONOTONIC) - exec_time), step);
 
-	write_all(line, strlen(line));
+	write_all(STDERR_FILENO, line, strlen(line));
 }
 
 int64_t clock_now(void)

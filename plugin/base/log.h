@@ -1,16 +1,36 @@
 /* Free text for people on stderr, and the trace of where the time went. The only mutable globals of the program. */
 #pragma once
 
+#include "plugin/base/log_file.h"
+
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
-enum log_level { LOG_ERROR, LOG_WARNING, LOG_DEBUG };
+/** LOG_VERBOSE: what was done, in the words of multus's log. */
+enum log_level { LOG_ERROR, LOG_WARNING, LOG_VERBOSE, LOG_DEBUG };
 
 /** Sets what is written (default LOG_WARNING), and whether LAMINA_TRACE asks for steps. Called once, by main. */
 void log_open(enum log_level level, int trace);
 
-/** One line on stderr. Never a secret, never a whole configuration. */
+/** What a log file gets, as multus names it: LOG_PANIC nothing of ours, LOG_ERROR errors and warnings. */
+#define LOG_PANIC (-1)
+
+/**
+ * Lines go into a file, too, up to a level (LOG_PANIC or an enum log_level); path NULL: into none. to_stderr false: and
+ * not to stderr. The options are copied. The file is opened by the first line; one that cannot be written is named on
+ * stderr, once, and fails nothing.
+ */
+void log_to_file(const struct log_file_options *options, int level, bool to_stderr);
+
+/** One line on stderr and in the log file. Never a secret, never a whole configuration. */
 void log_write(enum log_level level, const char *format, ...) __attribute__((format(printf, 2, 3)));
+
+/** One line in the log file alone: what the runtime is told on stdout. */
+void log_note(enum log_level level, const char *format, ...) __attribute__((format(printf, 2, 3)));
+
+/** Whether a line of that level is written anywhere: what it costs to make may be spared. */
+bool log_wants(enum log_level level);
 
 /** Bytes of a delegate's stderr, unchanged, on ours. */
 void log_copy(const char *bytes, size_t length);

@@ -18,7 +18,7 @@ CLUSTER_ROOT=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
 readonly CLUSTER_ROOT
 readonly CLUSTER_CACHE=$CLUSTER_ROOT/.cache
 readonly CLUSTER_ROOM=$CLUSTER_CACHE/cluster
-# All points together take a quarter of this.
+# All points together take a third of this.
 readonly CLUSTER_SECONDS=1800
 cd "$CLUSTER_ROOT"
 

@@ -15,7 +15,7 @@ setup_file()
 		"subnet": "10.7.0.0/16", "rangeStart": "10.7.0.10", "rangeEnd": "10.7.0.20", "gateway": "10.7.0.1"}}'
 	kube_put_nad db plain '{"cniVersion": "0.3.1", "name": "plain-conf", "type": "bridge", "bridge": "br-plain",
 		"ipam": {"type": "static", "addresses": [{"address": "10.9.0.5/24"}]}}'
-	kube_put_nad default two '{"cniVersion": "0.3.1", "plugins": [{"type": "first"}, {"type": "second", "capabilities": {"mac": true}}]}'
+	kube_put_nad default two '{"cniVersion": "0.3.1", "plugins": [{"type": "first"}, {"type": "second", "capabilities": {"mac": true, "portMappings": true, "bandwidth": true}}]}'
 }
 
 teardown_file()
@@ -111,6 +111,19 @@ teardown()
 	assert_ok
 	assert_equal "$(node_exec cat /tmp/order)" $'second\nfirst'
 	assert_equal "$(stub_calls first) $(stub_calls second)" 'ADD DEL ADD DEL'
+}
+
+@test "DEL hands a plugin the ports and the bandwidth that the pod asked for, as ADD did" {
+	local asked
+	networks_pod '[{"name": "two", "portMappings": [{"hostPort": 8080, "containerPort": 80, "protocol": "tcp"}], "bandwidth": {"ingressRate": 5}}]'
+	fresh_stubs
+	cni ADD
+	assert_ok
+	asked=$(stub_stdin second 1 | jq -cS .runtimeConfig)
+	jq -e '.portMappings[0].hostPort == 8080 and .bandwidth.ingressRate == 5' <<<"$asked"
+	cni DEL
+	assert_ok
+	assert_equal "$(stub_stdin second 2 | jq -cS .runtimeConfig)" "$asked"
 }
 
 @test "cni-args are merged into the configuration that the plugin gets" {

@@ -6,7 +6,7 @@
 
 struct asked {
 	const char *server, *scheme, *host, *path, *method, *body;
-	bool body_later;
+	bool body_later, shares;
 	const char *const *headers;
 	struct http_identity identity; /* files are names in certs */
 	int64_t connect_time, time;
@@ -45,6 +45,7 @@ static inline struct http_call *start(
 		.headers = asked->headers,
 		.body = asked->body,
 		.body_later = asked->body_later,
+		.shares = asked->shares,
 		.max_reply = asked->max_reply ? asked->max_reply : 1 << 20,
 		.connect_time = asked->connect_time ? asked->connect_time : 10 * SECONDS,
 		.deadline = clock_now() + (asked->time ? asked->time : 10 * SECONDS),

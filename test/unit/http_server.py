@@ -90,6 +90,8 @@ def each(reply):
 
 def echo(conn, request, count):
     method, path, headers, body = request
+    if path == "/later":
+        time.sleep(0.2)
     if path.startswith("/status/"):
         answer(conn, path.split("/")[2], "why", "Date: Tue, 24 Nov 2026 22:00:00 GMT\r\nRetry-After: 7\r\n")
     elif path == "/counts":

@@ -169,6 +169,68 @@ static void has_several_calls_under_way(void **state)
 	assert_int_equal(second.failure, HTTP_TIMEOUT);
 }
 
+/* How many connections so many calls had that were started together. */
+static size_t connections(struct http *http, const struct servers *servers, size_t count)
+{
+	const struct asked asked = {.server = "echo", .path = "/later", .shares = true};
+	struct http_call *calls[8];
+	int ports[8];
+	size_t found = 0;
+
+	for (size_t i = 0; i < count; i++)
+		calls[i] = start(http, servers, &asked, NULL);
+	for (size_t i = 0; i < count; i++) {
+		cleanup_http_reply struct http_reply reply = {0};
+		size_t known = 0;
+
+		http_await(calls[i], &reply);
+		http_call_free(calls[i]);
+
+		cleanup_json cJSON *body = parse(&reply);
+		const int port = (int)json_get(body, "port")->valuedouble;
+
+		while (known < found && ports[known] != port)
+			known++;
+		ports[known] = port;
+		found += known == found;
+	}
+	return found;
+}
+
+static void opens_a_connection_for_every_two_that_share(void **state)
+{
+	cleanup_http struct http *http = opened();
+
+	assert_int_equal(connections(http, *state, 2), 1);
+	assert_int_equal(connections(http, *state, 5), 3);
+	/* What stands is used. */
+	assert_int_equal(connections(http, *state, 3), 3);
+}
+
+static void waits_for_a_connection_until_its_deadline(void **state)
+{
+	const struct asked asked = {.server = "silent", .shares = true};
+	const struct asked brief = {.server = "silent", .shares = true, .time = SECONDS / 5};
+	cleanup_http struct http *http = opened();
+	struct http_call *first = start(http, *state, &asked, NULL);
+	cleanup_http_call struct http_call *late = start(http, *state, &brief, NULL);
+	cleanup_http_reply struct http_reply one = {0}, two = {0};
+
+	http_await(late, &one);
+	assert_int_equal(one.failure, HTTP_TIMEOUT);
+	assert_false(one.sent);
+	assert_non_null(strstr(one.reason, "no connection in time"));
+
+	cleanup_http_call struct http_call *second = start(http, *state, &brief, NULL);
+	cleanup_http_call struct http_call *unasked = start(http, *state, &asked, NULL);
+
+	(void)unasked; /* never awaited */
+	http_call_free(first);
+	http_await(second, &two);
+	assert_int_equal(two.failure, HTTP_TIMEOUT);
+	assert_true(two.sent);
+}
+
 static void tells_what_was_sent_to_whom(void **state)
 {
 	static const struct {
@@ -253,6 +315,8 @@ int main(void)
 		cmocka_unit_test(ignores_proxies_of_the_environment),
 		cmocka_unit_test(asks_twice_over_one_connection),
 		cmocka_unit_test(has_several_calls_under_way),
+		cmocka_unit_test(opens_a_connection_for_every_two_that_share),
+		cmocka_unit_test(waits_for_a_connection_until_its_deadline),
 		cmocka_unit_test(tells_what_was_sent_to_whom),
 		cmocka_unit_test(sends_nothing_without_time),
 		cmocka_unit_test(sends_nothing_where_no_connection_stands),

@@ -261,6 +261,10 @@ static void what_is_not_known_of_a_node_is_an_error(void **state)
 		if (kube_node(api->kube, "node-1", &node, &e) == 0)
 			fail_msg("answered: %s", cases[i][0]);
 		assert_message(&e, ERROR_TRY_AGAIN, cases[i][1]);
+		/* Nobody awaits the Lease when the Node is the error: it must not come among the questions that follow.
+		 */
+		for (int left = 1000; left > 0 && times_asked(api) < 2; left--)
+			usleep(1000);
 	}
 }
 
