@@ -118,7 +118,7 @@ bool log_wants(enum log_level level)
 	return (int)level <= file.level || level <= threshold;
 }
 
-static char *print_text(const char *format, va_list args)
+__attribute__((format(printf, 1, 0))) static char *print_text(const char *format, va_list args)
 {
 	char *text = NULL;
 
