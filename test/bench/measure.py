@@ -112,9 +112,10 @@ def check(staying, count, samples, needed):
 
 def main():
     part, site, count = sys.argv[1], peers.Site(sys.argv[2]), int(sys.argv[3])
-    pods, others, staying = site.networks(), [], []
     if part == "calls":
         pods, others, staying = site.pods(), site.others(), site.pods(peers.CHECKED, "check-")
+    else:
+        pods, others, staying = site.networks(), [], []
     priority.go_first()
     load = [os.getloadavg()[0]]
     samples, needed = come_and_go(pods, others, count)
