@@ -104,8 +104,8 @@ static void be_ipam(const struct request *request, const char *defaults)
 
 	if (config_read_with(request->conf, true, defaults, &config, &e) < 0 ||
 		addressing_read(request->conf, "", &config, &addressing, &e) < 0 ||
-		annotations_read(request, &config, json_get(config.runtime_config, ANNOTATIONS_CAPABILITY),
-			false, &annotations, &e) < 0) {
+		annotations_read(request, &config, json_get(config.runtime_config, ANNOTATIONS_CAPABILITY), false,
+			&annotations, &e) < 0) {
 		check_error(&e);
 		addressing_clear(&addressing);
 		return;

@@ -149,8 +149,8 @@ static int ask(struct kube *kube, int count, char *const *words, struct error *e
 		return annotate(kube, words + 1, e);
 	if (count == 6 && strcmp(words[0], "events") == 0)
 		return post_events(kube, words + 1, e);
-	return error_set(
-		e, -EINVAL, ERROR_ENVIRONMENT, "kube_probe KUBECONFIG MILLISECONDS pod|nad|node|pods|annotate|events ...");
+	return error_set(e, -EINVAL, ERROR_ENVIRONMENT,
+		"kube_probe KUBECONFIG MILLISECONDS pod|nad|node|pods|annotate|events ...");
 }
 
 int main(int argc, char **argv)

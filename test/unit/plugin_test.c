@@ -204,8 +204,7 @@ static void damage_in_a_record_counts_as_intended(void **state)
 {
 	static const char *const damaged[] = {"{}", "[]", "5",
 		"{\"link\":7,\"mac\":\"zz\",\"ifindex\":-3,\"table\":\"x\"}", "{\"addresses\":[1,\"x\",null]}",
-		"{\"gateways\":[1,\"x\",null]}", "{\"gateways\":\"10.0.0.1\"}",
-		"{\"ifindex\":1e300}"};
+		"{\"gateways\":[1,\"x\",null]}", "{\"gateways\":\"10.0.0.1\"}", "{\"ifindex\":1e300}"};
 
 	(void)state;
 	for (size_t i = 0; i < ARRAY_SIZE(damaged); i++) {
