@@ -289,6 +289,20 @@ cJSON *chain_plugin_json(const struct chain *chain, size_t i)
 	return conf;
 }
 
+/* A result before 0.3.0 consists of addresses: one that has none is handed on empty, as libcni does. */
+static int convert_previous(const cJSON *previous, const char *version, cJSON **ret, struct error *e)
+{
+	if (result_convert(previous, version, ret, e) == 0)
+		return 0;
+	if (!cni_version_known(version) || cni_version_at_least(version, "0.3.0"))
+		return e->err;
+	error_clear(e);
+	*ret = cJSON_CreateObject();
+	json_put_text(*ret, "cniVersion", version);
+	json_put(*ret, "dns", cJSON_CreateObject());
+	return 0;
+}
+
 char *chain_plugin_config(const struct chain *chain, size_t i, const cJSON *previous, struct error *e)
 {
 	cleanup_json cJSON *conf = chain_plugin_json(chain, i);
@@ -296,7 +310,7 @@ char *chain_plugin_config(const struct chain *chain, size_t i, const cJSON *prev
 	if (previous) {
 		cJSON *converted = NULL;
 
-		if (result_convert(previous, chain->version, &converted, e) < 0)
+		if (convert_previous(previous, chain->version, &converted, e) < 0)
 			return NULL;
 		json_put(conf, "prevResult", converted);
 	}
