@@ -29,6 +29,16 @@ struct attachment *attachment_new(const cJSON *conf, unsigned int index, const c
 	return a;
 }
 
+unsigned int attachment_index(const char *ifname)
+{
+	const size_t digits = strncmp(ifname, "net", 3) == 0 ? strspn(ifname + 3, "0123456789") : 0;
+
+	/* Three digits are more than a pod has networks. */
+	if (digits == 0 || digits > 3 || ifname[3 + digits])
+		return 0;
+	return (unsigned int)strtoul(ifname + 3, NULL, 10);
+}
+
 void attachment_ask(struct attachment *a, struct network_element *asked)
 {
 	a->asked = allocate(1, sizeof(*a->asked));

@@ -135,6 +135,9 @@ extern const struct attachment_ops attach_macvlan;
  * default network's name; all others are net<index>. */
 struct attachment *attachment_new(const cJSON *conf, unsigned int index, const char *ifname);
 
+/** Which network has that interface where nobody chose its name ("net<index>"); 0: it is called otherwise. */
+unsigned int attachment_index(const char *ifname);
+
 /** Notes what the pod's annotation says of it; the contents of asked are taken, an interface name among them counts. */
 void attachment_ask(struct attachment *a, struct network_element *asked);
 

@@ -31,11 +31,7 @@ static struct request del_request(const struct gc_scope *scope, const char *cont
 /* multus notes no CNI_IFNAME: the interface that is not called as it calls its further ones. */
 static bool is_first(const struct cached_result *result, const struct state_entry *entry)
 {
-	unsigned int number;
-
-	if (entry->ifname)
-		return strcmp(result->ifname, entry->ifname) == 0;
-	return sscanf(result->ifname, "net%u", &number) != 1;
+	return entry->ifname ? strcmp(result->ifname, entry->ifname) == 0 : attachment_index(result->ifname) == 0;
 }
 
 /* The default network's answer: what the runtime gave stands there, and nothing that the pod asks of another network.

@@ -11,18 +11,12 @@
 #include <string.h>
 #include <unistd.h>
 
-/* "net1": what an attachment behind the first one is called, whatever its ADD's CNI_IFNAME was. */
-static bool is_numbered(const char *ifname)
-{
-	return strncmp(ifname, "net", 3) == 0 && ifname[3] && ifname[3 + strspn(ifname + 3, "0123456789")] == '\0';
-}
-
 /* Without a record nobody knows of which ADD it is, unless the interface is called as the ADD was. */
 static bool keeps(const struct gc_scope *scope, unsigned int index, const char *container_id, const char *ifname)
 {
 	if (gc_is_valid(scope->valid, container_id, ifname))
 		return true;
-	return scope->config->delegates && (index > 0 || is_numbered(ifname)) &&
+	return scope->config->delegates && (index > 0 || attachment_index(ifname) > 0) &&
 	       gc_is_valid(scope->valid, container_id, NULL);
 }
 

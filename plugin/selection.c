@@ -110,12 +110,14 @@ static int read_annotation(
 	struct selection *selection, const char *key, const char *ns, size_t *ret_count, struct error *e)
 {
 	cleanup_networks struct network_list list = {0};
-	const cJSON *text = selection->pod ? cJSON_GetObjectItemCaseSensitive(selection->pod->annotations, key) : NULL;
+	const cJSON *annotations = selection->pod ? selection->pod->annotations : NULL;
+	const cJSON *annotation = cJSON_GetObjectItemCaseSensitive(annotations, key);
+	const char *text = annotation ? annotation->valuestring : NULL;
 
 	*ret_count = 0;
-	if (!cJSON_IsString(text))
+	if (!text)
 		return 0;
-	if (networks_read(key, text->valuestring, ns, &list, e) < 0)
+	if (networks_read(key, text, ns, &list, e) < 0)
 		return e->err;
 	for (size_t i = 0; i < list.count; i++) {
 		add_network(selection)->asked = list.elements[i];

@@ -29,14 +29,15 @@ static int find_index(const cJSON *cache, const char *ifname)
 {
 	const cJSON *index = json_dig(cache, "lamina", "index", NULL);
 	const char *interface = json_text(cache, "ifName");
-	unsigned int number;
-	char behind;
 
 	if (cJSON_IsNumber(index) && index->valuedouble >= 0 && index->valuedouble < 1000)
 		return (int)index->valuedouble;
 	if (strcmp(interface, ifname) == 0)
 		return 0;
-	return sscanf(interface, "net%3u%c", &number, &behind) == 1 && number > 0 ? (int)number : -1;
+
+	const unsigned int number = attachment_index(interface);
+
+	return number > 0 ? (int)number : -1;
 }
 
 static void ask_for_same(struct attachment *a, const cJSON *capabilities)

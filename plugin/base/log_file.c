@@ -14,7 +14,7 @@
 
 /* 2006-01-02T15-04-05.000 */
 #define STAMP_LENGTH ((size_t)23)
-#define DAY (24 * 60 * 60)
+#define DAY ((int64_t)24 * 60 * 60)
 
 /* The parts of a path "<folder><name><extension>". */
 struct parts {

@@ -290,7 +290,7 @@ calls()
 	for of in ours theirs; do
 		stubs
 		networks_pod vf
-		jq -n --arg uid "$(sed 's/.*UID=//' <<<"$ARGS")" \
+		jq -n --arg uid "${ARGS##*UID=}" \
 			'{Data: {PodDeviceEntries: [{PodUID: $uid, ResourceName: "intel.com/vf", DeviceIDs: {"0": ["0000:03:02.1"]}}]}, Checksum: 1}' |
 			node_exec sh -c 'cat >/var/lib/kubelet/device-plugins/kubelet_internal_checkpoint'
 		if [[ $of == ours ]]; then
