@@ -244,25 +244,38 @@ static void tell_pods(struct doctor *doctor, const struct error *e)
 			e->message);
 }
 
+/* Nodes and leases decide whether an address is taken over; multus's own role has no right to them. */
+static bool keeps_addresses(const struct doctor *doctor)
+{
+	return !doctor->planned || plan_claims(&doctor->plan);
+}
+
+static void tell_kind(struct doctor *doctor, const char *what, const struct error *own, const struct error *others)
+{
+	if (!keeps_addresses(doctor))
+		doctor_note(doctor, "api",
+			"without the right to it no address of a network with kube-ipam is taken over, of which this "
+			"configuration has none: %s",
+			own->err ? own->message : others->message);
+	else if (own->err)
+		doctor_bad(doctor, "api", RIGHTS, "%s", own->message);
+	else
+		doctor_bad(doctor, "api", RIGHTS,
+			"only this node's own %s may be read: an address whose pod was on another node is not "
+			"taken over, but waits: %s",
+			what, others->message);
+}
+
 static void tell_rights(struct doctor *doctor)
 {
 	const struct kube_look *look = &doctor->look;
-	const struct {
-		const char *what;
-		const struct error *own, *others;
-	} kinds[] = {{"Node", &look->nodes, &look->other_nodes}, {"Lease", &look->leases, &look->other_leases}};
 
 	if (look->pods.err)
 		tell_pods(doctor, &look->pods);
-	for (size_t i = 0; i < ARRAY_SIZE(kinds); i++) {
-		if (kinds[i].own->err)
-			doctor_bad(doctor, "api", RIGHTS, "%s", kinds[i].own->message);
-		else if (kinds[i].others->err)
-			doctor_bad(doctor, "api", RIGHTS,
-				"only this node's own %s may be read: an address whose pod was on another node is not "
-				"taken over, but waits: %s",
-				kinds[i].what, kinds[i].others->message);
-	}
+	if (look->nodes.err || look->other_nodes.err)
+		tell_kind(doctor, "Node", &look->nodes, &look->other_nodes);
+	if (look->leases.err || look->other_leases.err)
+		tell_kind(doctor, "Lease", &look->leases, &look->other_leases);
 }
 
 static void tell_look(struct doctor *doctor)

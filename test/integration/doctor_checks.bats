@@ -93,6 +93,16 @@ unbind()
 	api_finds 2 'leases: .*"node-1" is forbidden'
 }
 
+@test "where no network has addresses of lamina's, multus's own rights are enough" {
+	as_user nobody
+	may '' "$(get '' pods)"
+	conf 'del(.delegates[1]) | .kubeconfig = "/etc/kubernetes/ssl/kube.kubeconfig"'
+	doctor
+	[[ $output != *'bad   api: '* ]]
+	says note api 'of which this configuration has none: .*right to get nodes'
+	says note api 'of which this configuration has none: .*right to get leases'
+}
+
 @test "a kubelet's own user reads its node's objects only: what that means is said" {
 	as_user kubelet
 	finds bad api 'a kubelet.s own user may read only pods that are bound to its node: these start, .* not taken over.*no relationship found.*; or rather give lamina a user of its own'
@@ -249,7 +259,7 @@ unbind()
 
 # bats test_tags=fault
 @test "a kernel without macvlan is a fault where a network of the configuration is one" {
-	conf 'del(.delegates[1])'
+	conf 'del(.delegates[1]) | .kubeconfig = "/etc/kubernetes/ssl/kube.kubeconfig"'
 	run --separate-stderr node_exec env LAMINA_FAULT=macvlan_kind:fail /opt/cni/bin/lamina doctor
 	nothing_bad
 	says note macvlan 'the kernel has none: only a network of type macvlan'
