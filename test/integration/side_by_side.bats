@@ -180,7 +180,7 @@ two_stubs()
 		STEP=ADD-malformed side_cni ADD
 		STEP=DEL-malformed side_cni DEL
 	}
-	side_by_side S14 '.ADD.exit == 0 and (.ADD.calls["one ADD/eth0/cid-web-1"].env[0] | test("BLAHBLAH=foo")) and ."ADD-unknown".exit != 0'
+	side_by_side S14 '.ADD.exit == 0 and (.ADD.calls["one ADD/eth0/cid-web-1"].env | any(test("^CNI_ARGS=.*;BLAHBLAH=foo$"))) and ."ADD-unknown".exit != 0'
 }
 
 @test "S15 an interface of that name is there already" {

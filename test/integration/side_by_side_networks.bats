@@ -72,7 +72,7 @@ scenario()
 	NETWORKS=$(jq -nc "[{name: \"net1\"} + $element, {name: \"net2\"} + $element + {interface: \"low\"}]")
 	side_by_side S22 '.ADD.exit == 0 and (.ADD.calls["one ADD/high/cid-web-1"].stdin.runtimeConfig | length) > 5
 		and .ADD.calls["two ADD/low/cid-web-1"].stdin.runtimeConfig == null
-		and (.ADD.calls["two ADD/low/cid-web-1"].env[0] | test("MAC=c2:b0:57:49:47:f1;IP=10.1.1.5/24,fd00::5/64"))
+		and (.ADD.calls["two ADD/low/cid-web-1"].env | any(test("^CNI_ARGS=.*;MAC=c2:b0:57:49:47:f1;IP=10.1.1.5/24,fd00::5/64$")))
 		and .ADD.calls["two ADD/low/cid-web-1"].stdin.args.cni == {deep: {list: [1, "two"]}, mine: true, some: "value"}'
 }
 

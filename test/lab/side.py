@@ -204,8 +204,8 @@ class Side:
                 self.names.setdefault(name, f"veth-{len([1 for it in self.names if VETH.fullmatch(it)]) + 1}")
 
     def add_events(self, step):
-        """multus posts its events while it goes on, and now and then ends before they are sent: its log and its error tell of them
-        as well."""
+        """multus posts its events while it goes on, and now and then ends before they are sent: mostly, its log and its error tell of
+        them as well."""
         told = EVENT.findall(step.pop("log"))
         text = step["stdout"].get("msg", "") if self.is_multus and isinstance(step["stdout"], dict) else ""
         told += [(step["pod"], "Warning", "NoNetworkFound", it) for it in MISSING.findall(text)]
