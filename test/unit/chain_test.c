@@ -291,7 +291,16 @@ static void test_del_goes_on(void **state)
 	stub_write(stubs, "b", NOTE);
 	stub_write(stubs, "c", NOTE "sleep 72");
 	assert_true(del(stubs, chain, NULL, 3 * SECONDS, &slow) < 0);
-	assert_string_equal(slow.message, "plugin type=\"c\" did not answer within 1 s and was killed");
+	static const char begin[] = "plugin type=\"c\" did not answer within ";
+	char *end = NULL;
+
+	assert_int_equal(strncmp(slow.message, begin, strlen(begin)), 0);
+
+	const double seconds = strtod(slow.message + strlen(begin), &end);
+
+	/* On a busy machine something is gone before it is called. */
+	assert_true(seconds > 0.5 && seconds <= 1.0);
+	assert_string_equal(end, " s and was killed");
 	assert_file(stubs, "calls", "DEL c\nDEL b\nDEL a\n");
 }
 
