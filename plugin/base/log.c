@@ -17,6 +17,7 @@ static int64_t exec_time; /* when this program was exec'd, on clock_now()'s cloc
 /* The log file; fd -1: not opened yet, or given up (path NULL). */
 static struct {
 	struct log_file_options options;
+	char *path; /* options.path, owned */
 	int level, fd;
 	bool quiet; /* nothing on stderr */
 } file = {.level = LOG_PANIC, .fd = -1};
@@ -55,7 +56,7 @@ void log_open(enum log_level level, int trace)
 void log_to_file(const struct log_file_options *options, int level, bool to_stderr)
 {
 	file.options = *options;
-	file.options.path = copy_text(options->path);
+	file.options.path = file.path = copy_text(options->path);
 	file.level = level;
 	file.quiet = !to_stderr;
 }
@@ -68,7 +69,8 @@ static bool open_log(void)
 			cleanup_free char *line = format_text("lamina: logFile %.200s cannot be written: %s\n",
 				file.options.path, strerror(-file.fd));
 
-			file.options.path = NULL;
+			free(file.path);
+			file.options.path = file.path = NULL;
 			write_all(STDERR_FILENO, line, strlen(line));
 		}
 	}
