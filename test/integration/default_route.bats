@@ -62,10 +62,10 @@ route_to()
 	node_exec ip -n "$POD" -j route get "$1" | jq -r '.[0] | "\(.gateway) \(.dev)"'
 }
 
-# cached IF: the routes of its cached result.
+# cached IF: the routes of its cached result, in whatever version its network has.
 cached()
 {
-	node_exec sh -c "cat /var/lib/cni/multus/results/*-$CID-$1" | jq -c '[.result.routes[]? | [.dst, .gw]]'
+	node_exec sh -c "cat /var/lib/cni/multus/results/*-$CID-$1" | jq -c '[.result | (.routes, .ip4.routes, .ip6.routes)[]? | [.dst, .gw]]'
 }
 
 # check: CHECK with what ADD answered.
