@@ -1,8 +1,10 @@
 #include "plugin/cli_stores.h"
 
+#include "plugin/base/log.h"
 #include "plugin/cli_conf.h"
 #include "plugin/import.h"
 #include "plugin/lease.h"
+#include "plugin/state_list.h"
 
 #include <errno.h>
 #include <string.h>
@@ -50,6 +52,25 @@ static int add_network(struct cli_stores *stores, const cJSON *conf, unsigned in
 	return add_store(stores, network->config->etcd, &network->store, e);
 }
 
+/* What a pod once asked for may have gone with its servers: that is no reason to show nothing. */
+static void add_cached(struct cli_stores *stores)
+{
+	const cJSON *conf;
+
+	stores->cached = cached_networks(stores->config.cni_dir);
+	cJSON_ArrayForEach(conf, stores->cached)
+	{
+		const size_t known = stores->network_count;
+		cleanup_error struct error failed = {0};
+
+		if (cli_stores_network(stores, json_text(conf, "name")) || add_network(stores, conf, 1, &failed) == 0)
+			continue;
+		log_write(LOG_WARNING, "network %s is left out: %s", json_text(conf, "name"), failed.message);
+		if (stores->network_count > known)
+			ipam_config_free_cleanup(&stores->networks[--stores->network_count].config);
+	}
+}
+
 int cli_stores_open_with(
 	const char *path, const char *defaults, bool looking, int64_t seconds, struct cli_stores *ret, struct error *e)
 {
@@ -78,6 +99,8 @@ int cli_stores_open_with(
 		if (add_network(ret, delegate, index++, e) < 0)
 			return e->err;
 	}
+	if (!import_own_conf(ret->conf))
+		add_cached(ret);
 	return ret->count ? 0 : add_store(ret, NULL, &own, e);
 }
 
@@ -139,5 +162,6 @@ void cli_stores_close(struct cli_stores *stores)
 	free(stores->networks);
 	free(stores->list);
 	config_clear(&stores->config);
+	cJSON_Delete(stores->cached);
 	cJSON_Delete(stores->conf);
 }

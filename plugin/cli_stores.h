@@ -24,6 +24,7 @@ struct cli_stores {
 	struct config config;
 	struct request request;
 	struct run run;
+	cJSON *cached; /* networks that pods ask for (cached_networks) */
 	struct cli_network *networks;
 	size_t network_count;
 	bool looking;
@@ -32,10 +33,10 @@ struct cli_stores {
 };
 
 /**
- * Opens them: those of the file, or of the first one of lamina or multus in /etc/cni/net.d; a configuration without
- * networks of ours has this node's store. looking: this node's store is not made when it is not there, and no file
- * is written. seconds bound
- * all of it. cli_stores_close is needed after failure too.
+ * Opens them, and those of networks that pods of this node have asked for: those of the file, or of the first one of
+ * lamina or multus in /etc/cni/net.d; a configuration without networks of ours has this node's store. looking: this
+ * node's store is not made when it is not there, and no file is written. seconds bound all of it. cli_stores_close is
+ * needed after failure too.
  */
 int cli_stores_open(const char *path, bool looking, int64_t seconds, struct cli_stores *ret, struct error *e);
 

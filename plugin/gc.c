@@ -24,6 +24,7 @@ struct gc {
 	struct gc_valid valid;
 	struct gc_scope scope;
 	struct plan plan; /* of the configuration, for the delegates' names and calls */
+	cJSON *cached;    /* networks that pods ask for, as they were before anything is removed */
 	struct state_entry *records;
 	size_t record_count;
 	struct cached_result *results;
@@ -43,6 +44,7 @@ static void gc_clear(struct gc *gc)
 {
 	forget_lists(gc);
 	plan_clear(&gc->plan);
+	cJSON_Delete(gc->cached);
 	config_clear(&gc->config);
 }
 
@@ -195,24 +197,41 @@ static void collect_results(const struct gc *gc, struct error *e)
 	}
 }
 
+static void collect_network(
+	const struct gc *gc, const cJSON *conf, const char *path, unsigned int index, struct error *e)
+{
+	const cJSON *plugin = import_own_conf(conf);
+	CLEANUP(addressing_clear) struct addressing addressing = {0};
+	cleanup_error struct error failed = {0};
+
+	if (!plugin)
+		return;
+	if (addressing_read(plugin, path, &gc->config, &addressing, &failed) < 0) {
+		error_add(e, &failed);
+		return;
+	}
+
+	const struct gc_network network = {
+		.name = json_text(conf, "name"), .config = addressing.config, .index = index};
+
+	gc_collect_network(&gc->scope, &network, e);
+}
+
 static void collect_addresses(const struct gc *gc, struct error *e)
 {
+	const cJSON *conf;
+
 	for (size_t i = 0; i < gc->plan.count; i++) {
 		const struct attachment *a = gc->plan.attachments[i];
-		const cJSON *plugin = import_own_conf(a->conf);
-		CLEANUP(addressing_clear) struct addressing addressing = {0};
-		cleanup_error struct error failed = {0};
 
-		if (!plugin)
-			continue;
-		if (addressing_read(plugin, a->path, &gc->config, &addressing, &failed) < 0) {
-			error_add(e, &failed);
-			continue;
-		}
+		collect_network(gc, a->conf, a->path, a->index, e);
+	}
+	cJSON_ArrayForEach(conf, gc->cached)
+	{
+		const char *name = json_text(conf, "name");
 
-		const struct gc_network network = {.name = a->network, .config = addressing.config, .index = a->index};
-
-		gc_collect_network(&gc->scope, &network, e);
+		if (!find_delegate(gc, name))
+			collect_network(gc, conf, name, 1, e);
 	}
 }
 
@@ -316,6 +335,7 @@ int verb_gc(const struct request *request, struct error *e)
 	if (!gc.valid.given)
 		return gc_drain(&gc.scope, e);
 	plan_delegates(&gc, e);
+	gc.cached = cached_networks(gc.config.cni_dir);
 
 	cleanup_error struct error listing = {0}, draining = {0};
 

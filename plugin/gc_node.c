@@ -20,6 +20,7 @@
 
 struct node {
 	cJSON *conf;
+	cJSON *cached; /* networks that pods ask for, as they were before anything is removed */
 	struct config config;
 	struct request request; /* of nobody */
 	struct gc_scope scope;
@@ -37,6 +38,7 @@ static void node_clear(struct node *node)
 	config_clear(&node->config);
 	cleanup_close_fd(&node->lock);
 	cJSON_Delete(node->conf);
+	cJSON_Delete(node->cached);
 	cJSON_Delete(node->items);
 }
 
@@ -364,18 +366,39 @@ static void collect_etcd(struct node *node, const cJSON *delegate, const cJSON *
 	error_add(e, &failed);
 }
 
+static void collect_all_etcd(struct node *node, const cJSON *confs, struct error *e)
+{
+	const cJSON *conf;
+
+	cJSON_ArrayForEach(conf, confs)
+	{
+		const cJSON *plugin = import_own_conf(conf);
+
+		if (plugin)
+			collect_etcd(node, conf, plugin, e);
+	}
+}
+
+/* Those that pods ask for are known by what is cached of them; in the configuration they count once. */
 static void collect_addresses(struct node *node, struct error *e)
 {
 	const cJSON *delegate;
 
 	collect_embedded(node, e);
-	cJSON_ArrayForEach(delegate, node->config.delegates)
-	{
-		const cJSON *plugin = import_own_conf(delegate);
+	collect_all_etcd(node, node->config.delegates, e);
+	for (cJSON *conf = node->cached->child, *next; conf; conf = next) {
+		next = conf->next;
+		cJSON_ArrayForEach(delegate, node->config.delegates)
+		{
+			const char *name = json_text(delegate, "name");
 
-		if (plugin)
-			collect_etcd(node, delegate, plugin, e);
+			if (name && strcmp(name, json_text(conf, "name")) == 0) {
+				cJSON_Delete(cJSON_DetachItemViaPointer(node->cached, conf));
+				break;
+			}
+		}
 	}
+	collect_all_etcd(node, node->cached, e);
 }
 
 static bool is_queued(const struct outbox_entry *entries, size_t count, const char *file)
@@ -438,6 +461,7 @@ int gc_node(const char *conf_file, bool dry_run, cJSON **ret, struct error *e)
 	node.items = cJSON_CreateArray();
 	if (open_node(&node, conf_file, e) < 0)
 		return e->err;
+	node.cached = cached_networks(node.config.cni_dir);
 	collect_records(&node, e);
 	collect_files(&node, e);
 	collect_addresses(&node, e);

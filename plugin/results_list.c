@@ -1,4 +1,6 @@
+#include "plugin/base/base64.h"
 #include "plugin/base/file.h"
+#include "plugin/import.h"
 #include "plugin/state_list.h"
 
 #include <errno.h>
@@ -84,6 +86,58 @@ int cached_results_list(const char *cni_dir, struct cached_result **ret, size_t 
 		(*ret)[(*ret_count)++] = cached;
 	}
 	return 0;
+}
+
+static bool has_network(const cJSON *list, const char *name)
+{
+	const cJSON *conf;
+
+	cJSON_ArrayForEach(conf, list)
+	{
+		if (strcmp(json_text(conf, "name"), name) == 0)
+			return true;
+	}
+	return false;
+}
+
+/* The configuration in one file of the cache, when its addresses are lamina's; else NULL. Owned by the caller. */
+static cJSON *read_own_conf(const char *path)
+{
+	cleanup_free char *text = NULL, *bytes = NULL;
+	cleanup_json cJSON *cache = NULL, *conf = NULL;
+	cleanup_error struct error ignored = {0};
+	size_t length = 0;
+
+	if (file_read(path, JSON_MAX_BYTES, &text, &length, &ignored) < 0 ||
+		json_parse(text, length, path, &cache, &ignored) < 0)
+		return NULL;
+
+	const char *encoded = json_text(cache, "config");
+
+	if (!encoded || !base64_decode(encoded, &bytes, &length) ||
+		json_parse(bytes, length, path, &conf, &ignored) < 0)
+		return NULL;
+
+	const char *name = json_text(conf, "name");
+
+	return name && request_is_name(name) && import_own_conf(conf) ? steal_ptr(conf) : NULL;
+}
+
+cJSON *cached_networks(const char *cni_dir)
+{
+	cleanup_free char *folder = format_text("%s/results", cni_dir);
+	cleanup_dir DIR *dir = opendir(folder);
+	cJSON *list = cJSON_CreateArray();
+
+	for (struct dirent *file; dir && (file = readdir(dir));) {
+		cleanup_free char *path = format_text("%s/%s", folder, file->d_name);
+		cleanup_json cJSON *conf =
+			file->d_name[0] == '.' || file->d_type == DT_DIR ? NULL : read_own_conf(path);
+
+		if (conf && !has_network(list, json_text(conf, "name")))
+			cJSON_AddItemToArray(list, steal_ptr(conf));
+	}
+	return list;
 }
 
 bool cached_result_lives(const char *cni_dir, const char *network, const char *container_id, const char *ifname)

@@ -164,6 +164,24 @@ held()
 	assert_equal "$(held)" ""
 }
 
+@test "a network that the configuration only names is known to lamina ip and lamina gc by what is cached of it" {
+	jq '.delegates[0]' <<<"$CONF" | node_exec sh -c 'mkdir -p /etc/cni/multus/net.d && cat >/etc/cni/multus/net.d/net.conf'
+	conf_edit 'del(.delegates) | .clusterNetwork = "/etc/cni/multus/net.d/net.conf"'
+	node_conf - 10-multus.conf <<<"$CONF"
+	add pod
+	add other
+	lamina ip ls --json | jq -e 'map(.container) | sort == ["other", "pod"]'
+	node_exec sh -c "ip netns delete pod; rm $STATE/pod $STATE/results/*-pod-*"
+	collect
+	collect
+	assert_equal "$(held)" other
+	node_exec sh -c "rm $STATE/other $STATE/results/*-other-*; ip netns delete other"
+	gc '[]'
+	assert_ok
+	assert_equal "$(held)" ''
+	node_exec rm -r /etc/cni/multus/net.d
+}
+
 @test "STATUS is success without etcd, which is not asked [check 53]" {
 	proxy_set fault hang
 	cni STATUS CNI_CONTAINERID= CNI_NETNS= CNI_IFNAME= CNI_ARGS=
