@@ -454,9 +454,9 @@ stdin_refused()
 @test "another type, or none, is refused" {
 	local type
 	snapshot
-	for type in '"multus-shim"' '"kube-ipam"' '"flannel"' '""' null; do
+	for type in '"kube-ipam"' '"flannel"' '""' null; do
 		conf_edit '.type = $type' --argjson type "$type"
-		refused ADD 7 '^type is .*lamina, multus-cni or multus'
+		refused ADD 7 '^type is .*lamina, multus-cni, multus or multus-shim'
 	done
 	assert_unchanged
 }
