@@ -320,13 +320,19 @@ pasted()
 	done
 }
 
-@test "keys of multus that would change what a pod gets are refused, not ignored" {
+@test "keys of multus that change what a pod gets are refused when they are something else, or name what is not there" {
 	local key
 	snapshot
-	for key in clusterNetwork auxiliaryCNIChainName; do
-		refused 7 "^$key is not supported.*remove the key" ".$key = \"x\""
+	for key in clusterNetwork auxiliaryCNIChainName confDir globalNamespaces multusNamespace readinessindicatorfile; do
+		refused 7 "$key" ".$key = [\"x\"]"
 	done
-	refused 7 '^defaultNetworks is not supported' '.defaultNetworks = ["x"]'
+	for key in defaultNetworks systemNamespaces; do
+		refused 7 "$key" ".$key = \"x\""
+		refused 7 "$key\\[0\\]" ".$key = [5]"
+	done
+	refused 7 namespaceIsolation '.namespaceIsolation = "yes"'
+	refused 7 'kube-system/x does not exist' '.clusterNetwork = "x"'
+	refused 7 'auxiliaryCNIChainName is "x", but clusterNetwork is missing' '.auxiliaryCNIChainName = "x"'
 	assert_nothing_done
 }
 
@@ -410,7 +416,7 @@ pasted()
 		| .runtimeConfig += {portMappings: [{hostPort: 80}], bandwidth: {ingressRate: 1}, aliases: ["a"]}'
 	cni ADD
 	assert_ok
-	stub_stdin first 1 | jq -e '.runtimeConfig == {portMappings: [{hostPort: 80}]}'
+	stub_stdin first 1 | jq -e '.runtimeConfig == {portMappings: [{hostPort: 80, containerPort: 0}]}'
 	cni DEL
 	assert_ok
 }
