@@ -145,8 +145,8 @@ listing()
 	conf '.delegates[1].mode = "brigde"'
 	finds bad configuration "$CONF_FILE: .*delegates\[1\]\.mode is \"brigde\".*must be bridge"
 	says ok etcd 192.168.122.11
-	conf '.type = "multus-shim"'
-	finds bad configuration 'type is multus-shim'
+	conf '.type = "kube-ipam"'
+	finds bad configuration 'type is kube-ipam'
 	conf 'del(.delegates[1].ipam.kubeConfig)'
 	finds bad annotations 'capabilities lacks'
 	says note api 'not taken over'
