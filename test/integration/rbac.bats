@@ -152,9 +152,10 @@ rights()
 	run ! grep -v unchanged <<<"$output"
 }
 
-@test "a node's account may get pods, nodes and node leases and write a pod's status and events, an operator's list, and neither else" {
+@test "a node's account may get pods, nodes, definitions of networks and node leases and write a pod's status and events, an operator's list, and neither else" {
 	local ns
-	local -a node=('events [] [] [create]' 'nodes [] [] [get]' 'pods [] [] [get]' 'pods/status [] [] [patch update]')
+	local -a node=('events [] [] [create]' 'network-attachment-definitions.k8s.cni.cncf.io [] [] [get]' 'nodes [] [] [get]'
+		'pods [] [] [get]' 'pods/status [] [] [patch update]')
 	for ns in default kube-system; do
 		assert_equal "$(rights $NODE_ACCOUNT $ns)" "$(printf '%s\n' "${node[@]}" | sort)"
 		assert_equal "$(rights $OPERATOR_ACCOUNT $ns)" "$(printf '%s\n' 'nodes [] [] [get list]' 'pods [] [] [get list]')"
