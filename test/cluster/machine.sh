@@ -123,7 +123,8 @@ machine_signal()
 
 machine_write()
 {
-	machine_exec "$1" sh -euc 'mkdir -p "$(dirname "$1")" && cat >"$1" && chmod "$2" "$1"' sh "$2" "${3:-644}"
+	# In one step: pods start meanwhile, and their plugins read it.
+	machine_exec "$1" sh -euc 'mkdir -p "$(dirname "$1")" && cat >"$1.new" && chmod "$2" "$1.new" && mv "$1.new" "$1"' sh "$2" "${3:-644}"
 }
 
 # What follows is not for callers.
