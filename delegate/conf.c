@@ -35,8 +35,7 @@ void conf_name(cJSON *conf, const char *name)
 
 /* --- what is put into each plugin --- */
 
-/* With both keys it is a single plugin, as for chain_read. */
-static bool is_list(const cJSON *conf)
+bool conf_is_list(const cJSON *conf)
 {
 	const char *type = json_text(conf, "type");
 
@@ -53,7 +52,7 @@ void conf_put_device(cJSON *conf, const char *device)
 {
 	cJSON *plugin;
 
-	if (!is_list(conf)) {
+	if (!conf_is_list(conf)) {
 		put_device(conf, device);
 		return;
 	}
@@ -97,7 +96,7 @@ void conf_put_args(cJSON *conf, const cJSON *cni_args)
 
 	if (!cni_args)
 		return;
-	if (!is_list(conf)) {
+	if (!conf_is_list(conf)) {
 		put_args(conf, cni_args);
 		return;
 	}

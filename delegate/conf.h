@@ -14,6 +14,9 @@
  * spec.config"). *ret is the caller's. */
 int conf_parse(const char *text, const char *what, cJSON **ret, struct error *e);
 
+/** Whether it is a list; with both keys it is one plugin, as for chain_read. */
+bool conf_is_list(const cJSON *conf);
+
 /** Gives it the name where it has none, or an empty one. */
 void conf_name(cJSON *conf, const char *name);
 

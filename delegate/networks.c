@@ -299,6 +299,35 @@ int networks_read(const char *key, const char *annotation, const char *ns, struc
 	return 0;
 }
 
+const struct ip_addr *network_gateway(const struct network_element *element, int family)
+{
+	for (size_t i = 0; element && i < element->gateway_count; i++) {
+		if (element->gateways[i].family == family)
+			return &element->gateways[i];
+	}
+	return NULL;
+}
+
+cJSON *network_print_ips(const struct network_element *element)
+{
+	cJSON *list = cJSON_CreateArray();
+
+	for (size_t i = 0; i < element->ip_count; i++)
+		cJSON_AddItemToArray(list, cJSON_CreateString(element->ips[i]));
+	return list;
+}
+
+void network_recall_ips(struct network_element *element, const cJSON *list)
+{
+	const cJSON *ip;
+
+	cJSON_ArrayForEach(ip, list)
+	{
+		if (element->ip_count < MAX_NETWORK_ADDRS && cJSON_IsString(ip))
+			element->ips[element->ip_count++] = copy_text(ip->valuestring);
+	}
+}
+
 void network_element_clear(struct network_element *element)
 {
 	for (size_t i = 0; i < element->ip_count; i++)

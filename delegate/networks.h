@@ -42,6 +42,15 @@ int networks_read(const char *key, const char *annotation, const char *ns, struc
 /** One of .ips, without its prefix length. False when it is none. */
 bool network_read_addr(const char *text, struct ip_addr *ret);
 
+/** The gateway of that family among .gateways; NULL: none, or element is NULL. Borrowed. */
+const struct ip_addr *network_gateway(const struct network_element *element, int family);
+
+/** .ips as an array of texts, owned by the caller. */
+cJSON *network_print_ips(const struct network_element *element);
+
+/** Puts the texts of an array into .ips, as many as there is room for. */
+void network_recall_ips(struct network_element *element, const cJSON *list);
+
 void network_element_clear(struct network_element *element);
 
 void network_list_clear(struct network_list *list);

@@ -90,11 +90,13 @@ static cJSON *conf_with_annotations(const struct attachment *a)
 static int tell_own_addresses(struct attachment *a, const struct run *run, struct error *e)
 {
 	struct exec_private *p = a->private;
-	cleanup_json cJSON *conf = conf_with_annotations(a);
-	cleanup_json cJSON *runtime_config = attachment_runtime_config(a, run->request, run->config);
 
 	if (!import_own_conf(a->conf))
 		return 0;
+
+	cleanup_json cJSON *conf = conf_with_annotations(a);
+	cleanup_json cJSON *runtime_config = attachment_runtime_config(a, run->request, run->config);
+
 	if (!runtime_config)
 		runtime_config = cJSON_CreateObject();
 	json_put(runtime_config, ANNOTATIONS_CAPABILITY, addressing_annotations(&p->addressing));

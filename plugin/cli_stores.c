@@ -57,13 +57,13 @@ static void add_cached(struct cli_stores *stores)
 {
 	const cJSON *conf;
 
-	stores->cached = cached_networks(stores->config.cni_dir);
+	stores->cached = cached_networks(stores->config.cni_dir, stores->config.delegates);
 	cJSON_ArrayForEach(conf, stores->cached)
 	{
 		const size_t known = stores->network_count;
 		cleanup_error struct error failed = {0};
 
-		if (cli_stores_network(stores, json_text(conf, "name")) || add_network(stores, conf, 1, &failed) == 0)
+		if (add_network(stores, conf, 1, &failed) == 0)
 			continue;
 		log_write(LOG_WARNING, "network %s is left out: %s", json_text(conf, "name"), failed.message);
 		if (stores->network_count > known)

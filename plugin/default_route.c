@@ -17,11 +17,7 @@ static const struct family families[] = {{AF_INET, "IPv4", "0.0.0.0/0"}, {AF_INE
 
 static const struct ip_addr *gateway_of(const struct attachment *a, int family)
 {
-	for (size_t i = 0; a->asked && i < a->asked->gateway_count; i++) {
-		if (a->asked->gateways[i].family == family)
-			return &a->asked->gateways[i];
-	}
-	return NULL;
+	return network_gateway(a->asked, family);
 }
 
 /* The network that has the pod's gateway; NULL: none was asked for. */

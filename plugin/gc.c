@@ -335,7 +335,7 @@ int verb_gc(const struct request *request, struct error *e)
 	if (!gc.valid.given)
 		return gc_drain(&gc.scope, e);
 	plan_delegates(&gc, e);
-	gc.cached = cached_networks(gc.config.cni_dir);
+	gc.cached = cached_networks(gc.config.cni_dir, gc.config.delegates);
 
 	cleanup_error struct error listing = {0}, draining = {0};
 

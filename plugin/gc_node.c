@@ -379,25 +379,10 @@ static void collect_all_etcd(struct node *node, const cJSON *confs, struct error
 	}
 }
 
-/* Those that pods ask for are known by what is cached of them; in the configuration they count once. */
 static void collect_addresses(struct node *node, struct error *e)
 {
-	const cJSON *delegate;
-
 	collect_embedded(node, e);
 	collect_all_etcd(node, node->config.delegates, e);
-	for (cJSON *conf = node->cached->child, *next; conf; conf = next) {
-		next = conf->next;
-		cJSON_ArrayForEach(delegate, node->config.delegates)
-		{
-			const char *name = json_text(delegate, "name");
-
-			if (name && strcmp(name, json_text(conf, "name")) == 0) {
-				cJSON_Delete(cJSON_DetachItemViaPointer(node->cached, conf));
-				break;
-			}
-		}
-	}
 	collect_all_etcd(node, node->cached, e);
 }
 
@@ -461,7 +446,7 @@ int gc_node(const char *conf_file, bool dry_run, cJSON **ret, struct error *e)
 	node.items = cJSON_CreateArray();
 	if (open_node(&node, conf_file, e) < 0)
 		return e->err;
-	node.cached = cached_networks(node.config.cni_dir);
+	node.cached = cached_networks(node.config.cni_dir, node.config.delegates);
 	collect_records(&node, e);
 	collect_files(&node, e);
 	collect_addresses(&node, e);

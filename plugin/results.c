@@ -123,9 +123,8 @@ int results_save(const struct attachment *a, const struct run *run, struct error
 	return file_write(path, 0600, text, strlen(text), e);
 }
 
-static cJSON *read_cache(const struct attachment *a, const char *cni_dir, const char *container_id)
+cJSON *results_read_file(const char *path)
 {
-	cleanup_free char *path = result_path(a, cni_dir, container_id);
 	cleanup_free char *text = NULL;
 	cleanup_error struct error ignored = {0};
 	cJSON *cache = NULL;
@@ -135,6 +134,13 @@ static cJSON *read_cache(const struct attachment *a, const char *cni_dir, const 
 		json_parse(text, length, path, &cache, &ignored) < 0)
 		return NULL;
 	return cache;
+}
+
+static cJSON *read_cache(const struct attachment *a, const char *cni_dir, const char *container_id)
+{
+	cleanup_free char *path = result_path(a, cni_dir, container_id);
+
+	return results_read_file(path);
 }
 
 /* What the pod asked for, where no other file has it: without its ports a plugin that has mapped them leaves the rules.
@@ -164,16 +170,16 @@ void results_load(struct attachment *a, const char *cni_dir, const char *contain
 	recall_asked(a, json_get(cache, "capabilityArgs"));
 }
 
-cJSON *results_read_conf(const cJSON *cache)
+cJSON *results_read_conf(const cJSON *object, const char *key)
 {
-	const char *encoded = json_text(cache, "config");
+	const char *encoded = json_text(object, key);
 	cleanup_free char *text = NULL;
 	cleanup_json cJSON *conf = NULL;
 	cleanup_error struct error ignored = {0};
 	size_t length = 0;
 
-	if (!encoded || !base64_decode(encoded, &text, &length) ||
-		json_parse(text, length, "config", &conf, &ignored) < 0 || !cJSON_IsObject(conf))
+	if (!encoded || !base64_decode(encoded, &text, &length) || json_parse(text, length, key, &conf, &ignored) < 0 ||
+		!cJSON_IsObject(conf))
 		return NULL;
 	return steal_ptr(conf);
 }
@@ -182,7 +188,7 @@ cJSON *results_load_conf(const struct attachment *a, const char *cni_dir, const 
 {
 	cleanup_json cJSON *cache = read_cache(a, cni_dir, container_id);
 
-	return results_read_conf(cache);
+	return results_read_conf(cache, "config");
 }
 
 int results_remove(const struct attachment *a, const char *cni_dir, const char *container_id, struct error *e)

@@ -18,8 +18,12 @@ void results_load(struct attachment *a, const char *cni_dir, const char *contain
  */
 cJSON *results_load_conf(const struct attachment *a, const char *cni_dir, const char *container_id);
 
-/** The same of a file that has been read. */
-cJSON *results_read_conf(const cJSON *cache);
+/** One such file. NULL: none that can be read. Owned by the caller. */
+cJSON *results_read_file(const char *path);
+
+/** The configuration that a file's object has under that key, in base64: "config" here, "Bytes" in multus's record.
+ * NULL: none that can be read. Owned by the caller. */
+cJSON *results_read_conf(const cJSON *object, const char *key);
 
 /** Removes the file. Absent is success. */
 int results_remove(const struct attachment *a, const char *cni_dir, const char *container_id, struct error *e);

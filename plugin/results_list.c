@@ -1,6 +1,5 @@
-#include "plugin/base/base64.h"
-#include "plugin/base/file.h"
 #include "plugin/import.h"
+#include "plugin/results.h"
 #include "plugin/state_list.h"
 
 #include <errno.h>
@@ -40,15 +39,7 @@ static void clear_cached(struct cached_result *cached)
 
 static int read_cached(const char *path, struct cached_result *ret)
 {
-	cleanup_free char *text = NULL;
-	cleanup_json cJSON *cache = NULL;
-	cleanup_error struct error ignored = {0};
-	size_t length = 0;
-
-	if (file_read(path, JSON_MAX_BYTES, &text, &length, &ignored) < 0 ||
-		json_parse(text, length, path, &cache, &ignored) < 0)
-		return -EBADMSG;
-
+	cleanup_json cJSON *cache = results_read_file(path);
 	const char *container_id = json_text(cache, "containerId"), *network = json_text(cache, "networkName"),
 		   *ifname = json_text(cache, "ifName"), *netns = json_text(cache, "netns");
 	const cJSON *capabilities = json_get(cache, "capabilityArgs");
@@ -94,7 +85,7 @@ static bool has_network(const cJSON *list, const char *name)
 
 	cJSON_ArrayForEach(conf, list)
 	{
-		if (strcmp(json_text(conf, "name"), name) == 0)
+		if (same_text(json_text(conf, "name"), name))
 			return true;
 	}
 	return false;
@@ -103,27 +94,14 @@ static bool has_network(const cJSON *list, const char *name)
 /* The configuration in one file of the cache, when its addresses are lamina's; else NULL. Owned by the caller. */
 static cJSON *read_own_conf(const char *path)
 {
-	cleanup_free char *text = NULL, *bytes = NULL;
-	cleanup_json cJSON *cache = NULL, *conf = NULL;
-	cleanup_error struct error ignored = {0};
-	size_t length = 0;
-
-	if (file_read(path, JSON_MAX_BYTES, &text, &length, &ignored) < 0 ||
-		json_parse(text, length, path, &cache, &ignored) < 0)
-		return NULL;
-
-	const char *encoded = json_text(cache, "config");
-
-	if (!encoded || !base64_decode(encoded, &bytes, &length) ||
-		json_parse(bytes, length, path, &conf, &ignored) < 0)
-		return NULL;
-
+	cleanup_json cJSON *cache = results_read_file(path);
+	cleanup_json cJSON *conf = results_read_conf(cache, "config");
 	const char *name = json_text(conf, "name");
 
 	return name && request_is_name(name) && import_own_conf(conf) ? steal_ptr(conf) : NULL;
 }
 
-cJSON *cached_networks(const char *cni_dir)
+cJSON *cached_networks(const char *cni_dir, const cJSON *known)
 {
 	cleanup_free char *folder = format_text("%s/results", cni_dir);
 	cleanup_dir DIR *dir = opendir(folder);
@@ -134,7 +112,7 @@ cJSON *cached_networks(const char *cni_dir)
 		cleanup_json cJSON *conf =
 			file->d_name[0] == '.' || file->d_type == DT_DIR ? NULL : read_own_conf(path);
 
-		if (conf && !has_network(list, json_text(conf, "name")))
+		if (conf && !has_network(known, json_text(conf, "name")) && !has_network(list, json_text(conf, "name")))
 			cJSON_AddItemToArray(list, steal_ptr(conf));
 	}
 	return list;

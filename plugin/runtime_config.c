@@ -98,15 +98,6 @@ static void put_given(cJSON *runtime_config)
 	}
 }
 
-static void put_ips(cJSON *runtime_config, const struct network_element *asked)
-{
-	cJSON *list = cJSON_CreateArray();
-
-	for (size_t i = 0; i < asked->ip_count; i++)
-		cJSON_AddItemToArray(list, cJSON_CreateString(asked->ips[i]));
-	json_put(runtime_config, "ips", list);
-}
-
 static void put_asked(cJSON *runtime_config, const struct network_element *asked)
 {
 	if (asked->port_mappings)
@@ -114,7 +105,7 @@ static void put_asked(cJSON *runtime_config, const struct network_element *asked
 	if (asked->bandwidth)
 		put_member(runtime_config, "bandwidth", asked->bandwidth);
 	if (asked->ip_count > 0)
-		put_ips(runtime_config, asked);
+		json_put(runtime_config, "ips", network_print_ips(asked));
 	if (asked->mac)
 		json_put_text(runtime_config, "mac", asked->mac);
 	if (asked->infiniband_guid)

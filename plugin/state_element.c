@@ -1,16 +1,11 @@
 #include "plugin/state_element.h"
 
+#include "delegate/conf.h"
 #include "plugin/base/base64.h"
+#include "plugin/results.h"
 #include "plugin/sandbox.h"
 
 #include <string.h>
-
-static bool is_list(const cJSON *conf)
-{
-	const char *type = json_text(conf, "type");
-
-	return (!type || !*type) && cJSON_IsArray(json_get(conf, "plugins"));
-}
 
 /* --- as Go prints it --- */
 
@@ -99,7 +94,7 @@ static cJSON *print_list(const cJSON *conf, const char *version)
 	cJSON *out = cJSON_CreateObject(), *plugins;
 	const cJSON *plugin;
 
-	if (!is_list(conf))
+	if (!conf_is_list(conf))
 		return out;
 	json_put_text(out, "cniVersion", version);
 	put_text(out, conf, "cniVersion");
@@ -139,27 +134,14 @@ static void put_asked(cJSON *element, const struct network_element *asked)
 	json_put_text(element, "ifnameRequest", asked->ifname);
 	json_put_text(element, "macRequest", asked->mac);
 	json_put_text(element, "infinibandGUIDRequest", asked->infiniband_guid);
-	if (asked->ip_count > 0) {
-		list = cJSON_CreateArray();
-		for (size_t i = 0; i < asked->ip_count; i++)
-			cJSON_AddItemToArray(list, cJSON_CreateString(asked->ips[i]));
-		json_put(element, "ipRequest", list);
-	}
+	if (asked->ip_count > 0)
+		json_put(element, "ipRequest", network_print_ips(asked));
 	if (asked->default_route) {
 		list = cJSON_CreateArray();
 		for (size_t i = 0; i < asked->gateway_count; i++)
 			cJSON_AddItemToArray(list, cJSON_CreateString(ip_text(&asked->gateways[i]).s));
 		json_put(element, "default-route", list);
 	}
-}
-
-static bool has_gateway(const struct attachment *a, int family)
-{
-	for (size_t i = 0; a->asked && i < a->asked->gateway_count; i++) {
-		if (a->asked->gateways[i].family == family)
-			return true;
-	}
-	return false;
 }
 
 /* multus's rule: once a network of the pod's names the default route, all those without a gateway give theirs up. */
@@ -169,7 +151,7 @@ static bool is_filtered(const struct attachment *a, const struct plan *plan, int
 
 	for (size_t i = 0; i < plan->count; i++)
 		named |= plan->attachments[i]->asked && plan->attachments[i]->asked->default_route;
-	return named && !has_gateway(a, family);
+	return named && !network_gateway(a->asked, family);
 }
 
 static void put_device(cJSON *element, const struct attachment *a)
@@ -241,36 +223,17 @@ static void read_asked(const cJSON *element, struct attachment *a)
 	struct network_element asked = {0};
 	cleanup_error struct error ignored = {0};
 	const char *ifname = json_text(element, "ifnameRequest");
-	const cJSON *item;
 
 	if (ifname && request_check_ifname(ifname, &ignored) == 0)
 		asked.ifname = copy_text(ifname);
 	read_text(element, "macRequest", &asked.mac);
 	read_text(element, "infinibandGUIDRequest", &asked.infiniband_guid);
 	read_text(element, "deviceID", &asked.device_id);
-	cJSON_ArrayForEach(item, json_get(element, "ipRequest"))
-	{
-		if (asked.ip_count < MAX_NETWORK_ADDRS && cJSON_IsString(item))
-			asked.ips[asked.ip_count++] = copy_text(item->valuestring);
-	}
+	network_recall_ips(&asked, json_get(element, "ipRequest"));
 	read_gateways(element, &asked);
 	if (asked.ifname || asked.mac || asked.infiniband_guid || asked.device_id || asked.ip_count ||
 		asked.default_route)
 		attachment_ask(a, &asked);
-}
-
-static cJSON *read_bytes(const cJSON *object)
-{
-	const char *bytes = json_text(object, "Bytes");
-	cleanup_free char *text = NULL;
-	cleanup_json cJSON *conf = NULL;
-	cleanup_error struct error ignored = {0};
-	size_t length = 0;
-
-	if (!bytes || !base64_decode(bytes, &text, &length) || json_parse(text, length, "Bytes", &conf, &ignored) < 0 ||
-		!cJSON_IsObject(conf))
-		return NULL;
-	return steal_ptr(conf);
 }
 
 unsigned int element_index(const cJSON *element, unsigned int position)
@@ -286,7 +249,7 @@ struct attachment *element_read(const cJSON *element, unsigned int position, con
 {
 	const cJSON *own = json_get(element, "lamina");
 	const char *interface = json_text(own, "interface"), *name = json_text(element, "Name");
-	cleanup_json cJSON *conf = read_bytes(element);
+	cleanup_json cJSON *conf = results_read_conf(element, "Bytes");
 	cleanup_error struct error ignored = {0};
 	struct attachment *a;
 
@@ -345,12 +308,12 @@ void element_mend(struct attachment *a, const cJSON *element, const cJSON *cache
 	cJSON *mended;
 	int place = 0;
 
-	if (!is_list(a->conf))
+	if (!conf_is_list(a->conf))
 		return;
 	mended = cJSON_CreateArray();
 	cJSON_ArrayForEach(plugin, plugins)
 	{
-		cleanup_json cJSON *given = read_bytes(cJSON_GetArrayItem(whole, place));
+		cleanup_json cJSON *given = results_read_conf(cJSON_GetArrayItem(whole, place), "Bytes");
 		const cJSON *other = same_plugin(json_get(cached, "plugins"), place, plugin);
 
 		if (given && same_text(json_text(given, "type"), json_text(plugin, "type")))

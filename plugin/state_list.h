@@ -33,9 +33,9 @@ struct cached_result {
 int cached_results_list(const char *cni_dir, struct cached_result **ret, size_t *ret_count, struct error *e);
 
 /** The configurations, each network once, of networks whose addresses lamina gives out and of which an answer is
- * cached: those of which the node's configuration knows nothing, since pods ask for them. An array, owned by the
- * caller. */
-cJSON *cached_networks(const char *cni_dir);
+ * cached, but for those whose names stand in `known` (delegates; NULL: none): what only pods ask for. An array, owned
+ * by the caller. */
+cJSON *cached_networks(const char *cni_dir, const cJSON *known);
 
 /** Whether an answer is cached for that interface, and its namespace is there, or it does not say which that is. */
 bool cached_result_lives(const char *cni_dir, const char *network, const char *container_id, const char *ifname);

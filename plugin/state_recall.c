@@ -1,12 +1,15 @@
 /* A record that is lost, or that nobody can read, from libcni's cache: each answer stands beside the configuration that
  * it was given to. */
-#include "plugin/base/file.h"
 #include "plugin/results.h"
 #include "plugin/state.h"
+#include "plugin/state_element.h"
 
 #include <dirent.h>
 #include <string.h>
 #include <unistd.h>
+
+/* More than a pod has networks. */
+#define BEHIND_ALL 1000
 
 /* The file must be the one that the answer would be written to: by that name it is removed. */
 static bool is_of(const cJSON *cache, const char *file, const char *container_id, const char *ifname)
@@ -24,35 +27,24 @@ static bool is_of(const cJSON *cache, const char *file, const char *container_id
 	return strcmp(name, file) == 0 && (!owner || strcmp(owner, ifname) == 0);
 }
 
-/* Which of the pod's networks it was: ours say it, else the interface does. 0: the default one; -1: nobody knows. */
-static int find_index(const cJSON *cache, const char *ifname)
+/* Which of the pod's networks it was: ours say it, else the interface does; one that nobody knows comes behind all. */
+static unsigned int find_index(const cJSON *cache, const char *ifname)
 {
-	const cJSON *index = json_dig(cache, "lamina", "index", NULL);
 	const char *interface = json_text(cache, "ifName");
-
-	if (cJSON_IsNumber(index) && index->valuedouble >= 0 && index->valuedouble < 1000)
-		return (int)index->valuedouble;
-	if (strcmp(interface, ifname) == 0)
-		return 0;
-
 	const unsigned int number = attachment_index(interface);
+	const bool is_default = strcmp(interface, ifname) == 0;
 
-	return number > 0 ? (int)number : -1;
+	return element_index(cache, is_default ? 0 : number > 0 ? number : BEHIND_ALL);
 }
 
 static void ask_for_same(struct attachment *a, const cJSON *capabilities)
 {
 	struct network_element asked = {0};
-	const cJSON *ip;
 
 	asked.mac = copy_text(json_text(capabilities, "mac"));
 	asked.infiniband_guid = copy_text(json_text(capabilities, "infinibandGUID"));
 	asked.device_id = copy_text(json_text(capabilities, "deviceID"));
-	cJSON_ArrayForEach(ip, json_get(capabilities, "ips"))
-	{
-		if (asked.ip_count < MAX_NETWORK_ADDRS && cJSON_IsString(ip))
-			asked.ips[asked.ip_count++] = copy_text(ip->valuestring);
-	}
+	network_recall_ips(&asked, json_get(capabilities, "ips"));
 	if (asked.mac || asked.infiniband_guid || asked.device_id || asked.ip_count > 0)
 		attachment_ask(a, &asked);
 }
@@ -60,14 +52,12 @@ static void ask_for_same(struct attachment *a, const cJSON *capabilities)
 static struct attachment *read_attachment(const cJSON *cache, const char *ifname)
 {
 	const char *name = json_text(json_get(cache, "lamina"), "name");
-	cleanup_json cJSON *conf = results_read_conf(cache);
-	const int index = find_index(cache, ifname);
+	cleanup_json cJSON *conf = results_read_conf(cache, "config");
 	struct attachment *a;
 
 	if (!conf || !same_text(json_text(conf, "name"), json_text(cache, "networkName")))
 		return NULL;
-	/* Behind all others. */
-	a = attachment_new(conf, index < 0 ? 1000 : (unsigned int)index, ifname);
+	a = attachment_new(conf, find_index(cache, ifname), ifname);
 	if (a->index > 0)
 		ask_for_same(a, json_get(cache, "capabilityArgs"));
 	if (name && *name) {
@@ -82,15 +72,10 @@ static struct attachment *read_attachment(const cJSON *cache, const char *ifname
 static void add_cached(
 	const char *folder, const char *file, const char *container_id, const char *ifname, struct record *ret)
 {
-	cleanup_free char *path = format_text("%s/%s", folder, file), *text = NULL;
-	cleanup_json cJSON *cache = NULL;
-	cleanup_error struct error ignored = {0};
-	struct attachment *a = NULL;
-	size_t length = 0;
+	cleanup_free char *path = format_text("%s/%s", folder, file);
+	cleanup_json cJSON *cache = results_read_file(path);
+	struct attachment *a = is_of(cache, file, container_id, ifname) ? read_attachment(cache, ifname) : NULL;
 
-	if (file_read(path, JSON_MAX_BYTES, &text, &length, &ignored) == 0 &&
-		json_parse(text, length, path, &cache, &ignored) == 0 && is_of(cache, file, container_id, ifname))
-		a = read_attachment(cache, ifname);
 	if (!a)
 		return;
 	plan_append(&ret->plan, a);
