@@ -35,11 +35,11 @@ static int add_store(struct cli_stores *stores, const struct etcd_config *etcd, 
 	return 0;
 }
 
-/* conf: a delegate, or the whole configuration where that is a plugin's with us as its IPAM. */
-static int add_network(struct cli_stores *stores, const cJSON *conf, unsigned int index, struct error *e)
+/* conf: a delegate, at that path of the configuration, or a plugin's own with us as its IPAM (""). */
+static int add_network(
+	struct cli_stores *stores, const cJSON *conf, const char *path, unsigned int index, struct error *e)
 {
 	const char *name = json_text(conf, "name");
-	cleanup_free char *path = format_text("delegates[%u]", index);
 	struct cli_network *network;
 
 	if (!import_own_conf(conf) || !name || !request_is_name(name))
@@ -47,13 +47,13 @@ static int add_network(struct cli_stores *stores, const cJSON *conf, unsigned in
 	stores->networks = reallocate(stores->networks, stores->network_count + 1, sizeof(*stores->networks));
 	network = &stores->networks[stores->network_count++];
 	*network = (struct cli_network){.name = name, .index = index};
-	if (import_read_ipam(conf, stores->config.delegates ? path : "", &stores->config, &network->config, e) < 0)
+	if (import_read_ipam(conf, path, &stores->config, &network->config, e) < 0)
 		return e->err;
 	return add_store(stores, network->config->etcd, &network->store, e);
 }
 
-/* What a pod once asked for may have gone with its servers: that is no reason to show nothing. */
-static void add_cached(struct cli_stores *stores)
+/* What a pod once asked for may be usable no more: that is no reason to show nothing. This node's own store is one. */
+static int add_cached(struct cli_stores *stores, struct error *e)
 {
 	const cJSON *conf;
 
@@ -61,14 +61,19 @@ static void add_cached(struct cli_stores *stores)
 	cJSON_ArrayForEach(conf, stores->cached)
 	{
 		const size_t known = stores->network_count;
-		cleanup_error struct error failed = {0};
+		const struct ipam_config *config;
 
-		if (add_network(stores, conf, 1, &failed) == 0)
+		if (add_network(stores, conf, "", 1, e) == 0)
 			continue;
-		log_write(LOG_WARNING, "network %s is left out: %s", json_text(conf, "name"), failed.message);
+		config = stores->network_count > known ? stores->networks[known].config : NULL;
+		if (config && !config->etcd)
+			return e->err;
+		log_write(LOG_WARNING, "network %s is left out: %s", json_text(conf, "name"), e->message);
+		error_clear(e);
 		if (stores->network_count > known)
 			ipam_config_free_cleanup(&stores->networks[--stores->network_count].config);
 	}
+	return 0;
 }
 
 int cli_stores_open_with(
@@ -92,15 +97,17 @@ int cli_stores_open_with(
 	if (run_open(&ret->run, &ret->request, &ret->config, seconds, e) < 0)
 		return e->err;
 	ret->run.only_looks = looking;
-	if (!ret->config.delegates && add_network(ret, ret->conf, 0, e) < 0)
+	if (!ret->config.delegates && add_network(ret, ret->conf, "", 0, e) < 0)
 		return e->err;
 	cJSON_ArrayForEach(delegate, ret->config.delegates)
 	{
-		if (add_network(ret, delegate, index++, e) < 0)
+		cleanup_free char *place = format_text("delegates[%u]", index);
+
+		if (add_network(ret, delegate, place, index++, e) < 0)
 			return e->err;
 	}
-	if (!import_own_conf(ret->conf))
-		add_cached(ret);
+	if (!import_own_conf(ret->conf) && add_cached(ret, e) < 0)
+		return e->err;
 	return ret->count ? 0 : add_store(ret, NULL, &own, e);
 }
 

@@ -182,6 +182,19 @@ held()
 	node_exec rm -r /etc/cni/multus/net.d
 }
 
+@test "a cached network that cannot be understood any more is left out by lamina ip with a word" {
+	local cached
+
+	add pod
+	node_conf - 10-multus.conf <<<'{"name": "other", "type": "lamina", "delegates": [{"name": "eth", "type": "bridge"}]}'
+	cached=$(node_exec sh -c "ls $STATE/results/*-pod-*")
+	node_exec jq -c '.config |= (@base64d | fromjson | .ipam.subnet = "none" | tojson | @base64)' "$cached" | node_exec tee "$cached.new" >/dev/null
+	node_exec mv "$cached.new" "$cached"
+	run --separate-stderr lamina ip ls --json
+	assert_equal "$status/$output" '0/[]'
+	[[ $stderr == "lamina: network "*" is left out: ipam.subnet is none: "* ]]
+}
+
 @test "STATUS is success without etcd, which is not asked [check 53]" {
 	proxy_set fault hang
 	cni STATUS CNI_CONTAINERID= CNI_NETNS= CNI_IFNAME= CNI_ARGS=
