@@ -496,12 +496,3 @@ stdin_refused()
 	assert_code 100
 	assert_unchanged
 }
-
-@test "a container ID that is the name of one of lamina's own files is refused [check 9]" {
-	local id
-	for id in results lease holds.db holds.db-journal; do
-		cni DEL CNI_CONTAINERID="$id"
-		assert_code 4
-		assert_msg "CNI_CONTAINERID is $id"
-	done
-}
