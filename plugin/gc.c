@@ -181,18 +181,32 @@ static bool may_be_valid(const struct gc *gc, const struct attachment *delegate,
 	return gc_is_valid(&gc->valid, cached->container_id, delegate->index > 0 ? NULL : cached->ifname);
 }
 
-/* Answers that are cached for containers of which nothing else is recorded. */
+/* Of an ADD of which nothing else is recorded: as is_stale has it. */
+static bool is_left(const struct gc *gc, const struct cached_result *cached, const struct state_entry *lost)
+{
+	const struct attachment *delegate = find_delegate(gc, cached->network);
+	cleanup_free char *record = format_text("%s/%s", gc->config.cni_dir, cached->container_id);
+
+	/* The DEL of one takes its container's others along. */
+	if (!delegate || access(cached->path, F_OK) < 0 || access(record, F_OK) == 0 || errno != ENOENT ||
+		may_be_valid(gc, delegate, cached))
+		return false;
+	return cached->outer ? strcmp(cached->outer, gc->request.network) == 0 : is_orphan(gc, lost);
+}
+
+/* Answers that are cached beside no record: a DEL that was cut off leaves them, and what its plugins have made. */
 static void collect_results(const struct gc *gc, struct error *e)
 {
-	for (size_t i = 0; i < gc->result_count; i++) {
+	for (size_t i = 0; i < gc->result_count && gc_share(gc->scope.deadline, 1) > 0; i++) {
 		const struct cached_result *cached = &gc->results[i];
-		const struct attachment *delegate = find_delegate(gc, cached->network);
-		cleanup_free char *record = format_text("%s/%s", gc->config.cni_dir, cached->container_id);
+		const struct state_entry lost = {.container_id = cached->container_id, .done = true};
 		cleanup_error struct error failed = {0};
 
-		if (!delegate || access(record, F_OK) == 0 || errno != ENOENT || may_be_valid(gc, delegate, cached))
+		if (!is_left(gc, cached, &lost))
 			continue;
-		file_remove(cached->path, &failed);
+		if (gc_take_down(&gc->scope, &lost, gc->results, gc->result_count,
+			    gc_share(gc->scope.deadline, gc->result_count - i), &failed) == 0)
+			file_remove(cached->path, &failed);
 		error_add(e, &failed);
 	}
 }
@@ -339,15 +353,15 @@ int verb_gc(const struct request *request, struct error *e)
 
 	cleanup_error struct error listing = {0}, draining = {0};
 
-	if (read_lists(&gc, &listing) == 0) {
+	if (read_lists(&gc, &listing) == 0)
 		collect_records(&gc, e);
-		collect_results(&gc, e);
-	}
 	error_add(e, &listing);
 	collect_addresses(&gc, e);
 	gc_drain(&gc.scope, &draining);
 	error_add(e, &draining);
 	forward(&gc, e);
+	/* Last, since a node that had another plugin before may have hundreds of thousands: the next GC goes on. */
+	collect_results(&gc, e);
 	return e->err;
 }
 

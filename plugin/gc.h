@@ -36,7 +36,7 @@ int64_t gc_share(int64_t deadline, size_t left);
 
 /**
  * Undoes one recorded ADD as its DEL would, within seconds; what its programs need to know comes from the cached
- * results. A record that is gone by then is success.
+ * results, and where the record is lost or damaged all of it. Of what nothing is left by then it is success.
  */
 int gc_take_down(const struct gc_scope *scope, const struct state_entry *entry, const struct cached_result *results,
 	size_t count, int64_t seconds, struct error *e);

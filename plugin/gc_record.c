@@ -49,15 +49,15 @@ static const struct cached_result *find_result(
 	return found;
 }
 
-/* Of a record that nobody can read there is libcni's cache. */
+/* Of a record that is lost, or that nobody can read, there is libcni's cache. */
 static int load_record(
 	const struct request *request, const struct config *config, struct record *record, struct error *e)
 {
 	if (state_load(config->cni_dir, request->container_id, request->ifname, record, e) == 0)
 		return 0;
-	if (e->err == -EBADMSG) {
+	if (e->err == -EBADMSG || e->err == -ENOENT) {
 		record_clear(record);
-		if (state_recall(request, config, true, record))
+		if (state_recall(request, config, e->err == -EBADMSG, record))
 			error_clear(e);
 	}
 	return e->err;

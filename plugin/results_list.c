@@ -32,6 +32,7 @@ static void clear_cached(struct cached_result *cached)
 	free(cached->container_id);
 	free(cached->network);
 	free(cached->ifname);
+	free(cached->outer);
 	free(cached->netns);
 	free(cached->args);
 	cJSON_Delete(cached->capabilities);
@@ -41,7 +42,8 @@ static int read_cached(const char *path, struct cached_result *ret)
 {
 	cleanup_json cJSON *cache = results_read_file(path);
 	const char *container_id = json_text(cache, "containerId"), *network = json_text(cache, "networkName"),
-		   *ifname = json_text(cache, "ifName"), *netns = json_text(cache, "netns");
+		   *ifname = json_text(cache, "ifName"), *netns = json_text(cache, "netns"),
+		   *outer = json_text(json_get(cache, "lamina"), "network");
 	const cJSON *capabilities = json_get(cache, "capabilityArgs");
 
 	if (!container_id || !network || !ifname || !request_is_container(container_id))
@@ -51,6 +53,7 @@ static int read_cached(const char *path, struct cached_result *ret)
 		.container_id = copy_text(container_id),
 		.network = copy_text(network),
 		.ifname = copy_text(ifname),
+		.outer = copy_text(outer),
 		.netns = copy_text(netns ? netns : ""),
 		.args = read_args(json_get(cache, "cniArgs")),
 		.capabilities = cJSON_IsObject(capabilities) ? json_copy(capabilities) : NULL,

@@ -24,6 +24,7 @@ void state_entries_free(struct state_entry *entries, size_t count);
 struct cached_result {
 	char *path;
 	char *container_id, *network, *ifname;
+	char *outer;         /* the outer network's name; NULL: written by multus, which notes none */
 	char *netns;         /* "" when it does not say */
 	char *args;          /* CNI_ARGS of that ADD */
 	cJSON *capabilities; /* its runtimeConfig; NULL: none */

@@ -314,6 +314,27 @@ held()
 		k8snet2-other-net1 k8snet2-pod-net1)"
 }
 
+@test "a container of which only cached results are left gets its DEL, of multus's not while its namespace is there" {
+	use_stub
+	add pod
+	add other
+	node_exec sh -c "cd $STATE && rm pod other && cd results && for c in *-other-*; do jq -c 'del(.lamina)' \$c >/run/h && mv /run/h \$c; done"
+	gc '[]'
+	assert_ok
+	assert_equal "$(stub_calls hand)" "ADD ADD GC DEL"
+	[[ $(stub_env hand 4) == *CNI_CONTAINERID=pod* ]]
+	assert_equal "$(recorded)" $'results/hands-other-eth0\nresults/k8snet2-other-net1'
+	stub_set hand DEL exit 1
+	pod_down other
+	gc '[]'
+	[[ $status != 0 ]]
+	assert_equal "$(recorded)" results/hands-other-eth0
+	stub_set hand DEL exit 0
+	gc '[]'
+	assert_ok
+	assert_equal "$(recorded)/$(held)" /
+}
+
 @test "multus's records stay while their namespace is there, and go when it is not and they are not listed" {
 	add pod
 	add other
