@@ -47,6 +47,9 @@ source "$(dirname "${BASH_SOURCE[0]}")/cni.bash"
 source "$LAB_DIR/kube.sh"
 
 SIDE_KUBECONFIG=/etc/cni/net.d/multus.d/multus.kubeconfig
+SIDE_LIST=$LAB_DIR/../integration/differences.md
+# What is met of that list, by the scenarios of all files: the last of them sees whether all of it is.
+SIDE_USED=$LAB_DIR/../../.cache/side/${LAMINA_BUILD:-build}
 SIDE_NETWORKS=k8s.v1.cni.cncf.io/networks
 # multus gives its first requests a quarter of a second. That is no difference that anybody wants to see.
 SIDE_TOO_LATE='context deadline exceeded|Client.Timeout exceeded|client rate limiter'
@@ -76,8 +79,10 @@ side_up()
 
 side_down()
 {
+	local met=0
+	"$LAB_DIR/side.py" unused "$SIDE_LIST" "$SIDE_USED" "${LAMINA:-$LAB_DIR/../../build/lamina}" >&2 || met=1
 	kube_down
-	teardown_node
+	teardown_node && return $met
 }
 
 side_begin()
@@ -208,6 +213,7 @@ side_reset()
 			[ "$link" = lo ] || [ "$link" = eth0 ] || ip link del "$link" 2>/dev/null
 		done
 		nft flush ruleset
+		echo 0 | tee /proc/sys/net/ipv4/ip_forward >/proc/sys/net/ipv6/conf/all/forwarding
 		rm -rf /var/lib/cni /run/lamina /run/side /run/k8s.cni.cncf.io
 		rm -f /opt/cni/bin/multus
 	'
@@ -238,8 +244,7 @@ side_by_side()
 	side_run
 	cat "$NODE_DIR"/stub/*/*.out >>"$SIDE_DIR/inputs" 2>/dev/null || true
 	side_show
-	"$LAB_DIR/side.py" compare "$1" "${SIDE_LIST:-$LAB_DIR/../integration/differences.md}" \
-		"$SIDE_DIR"/multus "$SIDE_DIR"/lamina "$SIDE_DIR/inputs"
+	"$LAB_DIR/side.py" compare "$1" "$SIDE_LIST" "$SIDE_DIR"/multus "$SIDE_DIR"/lamina "$SIDE_DIR/inputs" "$SIDE_USED"
 }
 
 side_show()

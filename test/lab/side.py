@@ -4,33 +4,43 @@
   side.py note                      prints what the node that it runs in shows: which plugins were called with what, the links, addresses,
                                     routes and rules of all namespaces, the files. As JSON.
   side.py steps FOLDER INPUTS       prints a folder of noted steps as one object, with what is random replaced.
-  side.py compare ID LIST MULTUS LAMINA INPUTS
+  side.py compare ID LIST MULTUS LAMINA INPUTS [USED]
                                     compares two folders of noted steps. Differences that the table LIST (differences.md) has for the
                                     scenario ID are expected: it fails when another one is found, and when one of those is missing.
                                     INPUTS is a file with all that the scenario has put in: what is written there is not random.
+                                    In the folder USED a file of the scenario's name gets the patterns that were met.
+  side.py unused LIST USED BINARY   fails for each pattern of LIST that none of its row's scenarios has met, where all of these have
+                                    left their files since LIST and BINARY were written.
 
 A difference is one line: `PATH: OLD -> NEW`, `PATH - OLD` (only multus) or `PATH + NEW` (only lamina); values are JSON. A row of the
 table has a pattern of such a line in which `*` stands for anything.
 """
 import base64
+import contextlib
+import difflib
+import ipaddress
 import json
 import os
 import re
+import sqlite3
 import subprocess
 import sys
 from pathlib import Path
 
 CALLS = Path("/run/side/calls")
-# Where plugins keep files, and of what is there what only tells where the next search begins.
+# Where plugins keep files.
 FOLDERS = ("/var/lib/cni", "/run/lamina", "/run/k8s.cni.cncf.io")
-SYSCTLS = ("ipv4/conf/{}/arp_filter", "ipv4/conf/{}/arp_notify", "ipv4/conf/{}/rp_filter", "ipv6/conf/{}/accept_ra",
-           "ipv6/conf/{}/disable_ipv6")
+# Records that kube-ipam writes when a plugin executes it, and what is random or a time in these and in the store.
+OF_LAMINA = re.compile(r"/multus/(lease/.*|imported|node)$")
+PASSING = ("cookie", "inode", "nonce", "time", "at", "sandbox")
 MAC = re.compile(r"\b(?:[0-9a-f]{2}:){5}[0-9a-f]{2}\b")
 # How client-go logs an event.
 EVENT = re.compile(r"Event\(v1\.ObjectReference\{Kind:\"Pod\", .*? Name:\"([^\"]*)\".*\): type: '(\w+)' reason: '(\w+)' (.*)")
 # What it says in an error when it has posted a warning about it.
 MISSING = re.compile(r"cannot find a network-attachment-definition \(.*", re.S)
 VETH = re.compile(r"\bveth[0-9a-f]{8}\b")
+# Lists that have no order: what the kernel has, events, variables. All other ones are compared with theirs.
+BAG = re.compile(r"^[^.]+\.((pods\.[^.]+|host)\.(addrs|routes|rules|qdiscs)|api\.[^.]+\.events|calls\.[^.]*\.env)$")
 # Interfaces, addresses, what delegates were called with: only rows whose names begin with E, for exceptions, may excuse that.
 SACRED = re.compile(r"^[^.]+\.(calls\.(?!order\b)|(pods\.[^.]+|host)\.(links|addrs)\b)")
 
@@ -89,11 +99,11 @@ def rule(it):
     return f"{it['priority']}: from {source} " + words(it, "dst", "iif", "oif", "fwmark", "table", "protocol")
 
 
-def sysctls(name, links):
-    """Read by a process in the namespace: what /proc shows is the reader's."""
-    paths = [path.format(each) for path in SYSCTLS for each in links]
+def sysctls(name):
+    """All settings of all interfaces. Read by a process in the namespace: what /proc shows is the reader's."""
     enter = ["nsenter", f"--net=/run/netns/{name}"] if name else []
-    said = subprocess.run([*enter, "grep", "-sH", ".", *paths], capture_output=True, text=True, check=False, cwd="/proc/sys/net")
+    said = subprocess.run([*enter, "grep", "-srH", ".", "ipv4/conf", "ipv6/conf", "ipv4/ip_forward"], capture_output=True, text=True,
+                          check=False, cwd="/proc/sys/net")
     return dict(line.split(":", 1) for line in said.stdout.splitlines())
 
 
@@ -109,7 +119,7 @@ def namespace(name):
         "routes": sorted(route(it) for it in routes if own(it["dst"]) and it.get("type") != "anycast" and not is_of_address(it)),
         "rules": sorted(map(rule, rules)),
         "qdiscs": sorted(words(it, "kind", "dev", "options") for it in shaped if it["kind"] not in ("noqueue", "fq_codel", "pfifo_fast")),
-        "sysctls": sysctls(name, [it["ifname"] for it in links]),
+        "sysctls": sysctls(name),
     }
 
 
@@ -130,16 +140,55 @@ def decoded(it):
     return it
 
 
+def steady(it):
+    """What lamina's store and its records as kube-ipam say, without what is never the same twice."""
+    if isinstance(it, list):
+        return [steady(each) for each in it]
+    if isinstance(it, dict):
+        return {key: "any" if key in PASSING else steady(parsed(value) if key in ("value", "leaseValue") else value)
+                for key, value in it.items()}
+    return it
+
+
+def store(path):
+    """Of each table of a database its rows."""
+    def readable(value):
+        # Addresses have their family in front.
+        if isinstance(value, bytes) and len(value) in (5, 17):
+            return str(ipaddress.ip_address(value[1:]))
+        return value.hex() if isinstance(value, bytes) else value
+
+    with contextlib.closing(sqlite3.connect(f"file:{path}?immutable=1", uri=True)) as database:
+        database.row_factory = sqlite3.Row
+        tables = [name for name, in database.execute("SELECT name FROM sqlite_master WHERE type = 'table' ORDER BY name")]
+        return steady({table: sorted(({key: readable(row[key]) for key in row.keys()} for row in database.execute(f"SELECT * FROM {table}")),
+                                     key=str) for table in tables})
+
+
+def content(path):
+    data = path.read_bytes()
+    if data.startswith(b"SQLite format 3\0"):
+        return store(path)
+    if b"\0" in data:
+        return "binary"
+    text = decoded(parsed(data.decode(errors="replace")))
+    return steady(text) if OF_LAMINA.search(str(path)) else text
+
+
 def files():
     found = {}
     for folder in FOLDERS:
-        for path in sorted(Path(folder).rglob("*")):
-            if path.is_symlink() or not path.is_file():
+        for path in sorted([Path(folder), *Path(folder).rglob("*")]):
+            if path.is_symlink():
+                found[str(path)] = {"to": os.readlink(path)}
+            if path.is_symlink() or not path.exists():
                 continue
             mode = oct(path.stat().st_mode & 0o7777)
-            data = path.read_bytes()
-            text = f"{len(data)} bytes" if b"\0" in data else decoded(parsed(data.decode(errors="replace")))
-            found[str(path)] = {"mode": mode, "is": text}
+            if path.is_dir():
+                found[f"{path}/"] = {"mode": mode}
+            if not path.is_file():
+                continue
+            found[str(path)] = {"mode": mode, "is": content(path)}
     return found
 
 
@@ -152,11 +201,26 @@ def calls():
     return made
 
 
+def filters():
+    """The rules of nftables, and so of iptables: of each table its chains and sets, of each of them its lines."""
+    said = subprocess.run(["nft", "-s", "list", "ruleset"], capture_output=True, text=True, check=False).stdout
+    found, table, part = {}, None, None
+    for line in map(str.strip, said.splitlines()):
+        if line.startswith("table ") and line.endswith("{"):
+            table = found.setdefault(line[len("table "):-1].strip(), {})
+        elif re.match(r"(chain|set|map|flowtable|ct|counter|limit|quota|secmark|synproxy)\b.*\{$", line) and part is None:
+            part = table.setdefault(line[:-1].strip(), [])
+        elif line == "}":
+            part = None
+        elif line and part is not None:
+            part.append(line)
+    return found
+
+
 def note():
     names = sorted(path.name for path in Path("/run/netns").glob("*") if os.path.ismount(path))
-    filters = subprocess.run(["nft", "-s", "list", "ruleset"], capture_output=True, text=True, check=False).stdout
     json.dump({"calls": calls(), "pods": {name: namespace(name) for name in names}, "host": namespace(None), "files": files(),
-               "filters": filters.splitlines()}, sys.stdout)
+               "filters": filters()}, sys.stdout)
 
 
 def keyed(made):
@@ -173,6 +237,21 @@ def keyed(made):
     return {**found, "order": order}
 
 
+def one_form(said):
+    """A result of any version in the words of the newest one: what it holds is compared, whatever version it is printed in."""
+    if not isinstance(said, dict) or "code" in said or "supportedVersions" in said:
+        return said
+    said = dict(said)
+    for family in ("ip4", "ip6"):
+        if family in said:
+            its = dict(said.pop(family))
+            said["routes"] = said.get("routes", []) + (its.pop("routes", None) or [])
+            said["ips"] = said.get("ips", []) + [{"address" if key == "ip" else key: value for key, value in its.items()}]
+    if isinstance(said.get("ips"), list):
+        said["ips"] = [{key: value for key, value in it.items() if key != "version"} for it in said["ips"]]
+    return {key: value for key, value in said.items() if key not in ("ips", "routes") or value}
+
+
 class Side:
     """The noted steps of one side, with what is random replaced."""
 
@@ -183,7 +262,7 @@ class Side:
         for path in sorted(Path(folder).glob("*.json")):
             step = json.loads(path.read_text(encoding="utf-8"))
             name = path.stem.split("-", 1)[1]
-            step["stdout"] = parsed(step["stdout"])
+            step["stdout"] = one_form(parsed(step["stdout"]))
             self.learn(step)
             self.add_events(step)
             step["calls"] = keyed(step["calls"])
@@ -227,8 +306,16 @@ def shown(value):
     return json.dumps(value, sort_keys=True, ensure_ascii=False)
 
 
-def is_bag(value):
-    return isinstance(value, list) and all(isinstance(it, str) for it in value)
+def are_texts(*values):
+    return all(isinstance(value, list) and all(isinstance(it, str) for it in value) for value in values)
+
+
+def of_texts(path, old, new):
+    """Lists whose order counts: what has another place is missing in the one and new in the other."""
+    for what, first, last, start, end in difflib.SequenceMatcher(None, old, new, autojunk=False).get_opcodes():
+        if what != "equal":
+            yield from (f"{path} - {shown(it)}" for it in old[first:last])
+            yield from (f"{path} + {shown(it)}" for it in new[start:end])
 
 
 def of_bags(path, old, new):
@@ -250,7 +337,15 @@ def of_calls(path, old, new):
         yield f"{path}.order: {shown(orders[0])} -> {shown(orders[1])}"
 
 
+def of_both(old, new):
+    """Settings: an interface that only one has is missing among the links, and that is all that there is to say."""
+    both = {key.rpartition("/")[0] for key in old} & {key.rpartition("/")[0] for key in new}
+    return [{key: value for key, value in it.items() if key.rpartition("/")[0] in both} for it in (old, new)]
+
+
 def differences(path, old, new):
+    if path.endswith(".sysctls"):
+        old, new = of_both(old, new)
     if path.endswith(".calls"):
         yield from of_calls(path, old, new)
     elif isinstance(old, dict) and isinstance(new, dict):
@@ -262,8 +357,8 @@ def differences(path, old, new):
                 yield f"{where} + {shown(new[key])}"
             else:
                 yield from differences(where, old[key], new[key])
-    elif is_bag(old) and is_bag(new):
-        yield from of_bags(path, old, new)
+    elif are_texts(old, new):
+        yield from (of_bags if BAG.search(path) else of_texts)(path, old, new)
     elif isinstance(old, list) and isinstance(new, list) and len(old) == len(new):
         for number, pair in enumerate(zip(old, new)):
             yield from differences(f"{path}.{number}", *pair)
@@ -280,34 +375,52 @@ def numbers(text):
 
 
 def rows(table, scenario):
-    """The differences that are listed for a scenario: name, patterns, whether they must be there (not: "at times")."""
+    """The differences that are listed, for a scenario or (None) for any: name, patterns, whether they must be there (not: "at times"),
+    scenarios."""
     for line in Path(table).read_text(encoding="utf-8").splitlines():
         cells = [cell.strip().replace("\\|", "|") for cell in re.split(r"(?<!\\)\|", line)[1:-1]]
-        if len(cells) > 3 and re.fullmatch(r"[DE]\d+", cells[0]) and int(scenario[1:]) in numbers(cells[1]):
-            patterns = [re.compile(".*".join(map(re.escape, pattern.split("*"))), re.S) for pattern in re.findall(r"`([^`]+)`", cells[2])]
-            yield cells[0], patterns, "at times" not in cells[1]
+        if len(cells) > 3 and re.fullmatch(r"[DE]\d+", cells[0]) and (not scenario or int(scenario[1:]) in numbers(cells[1])):
+            patterns = {pattern: re.compile(".*".join(map(re.escape, pattern.split("*"))), re.S)
+                        for pattern in re.findall(r"`([^`]+)`", cells[2])}
+            yield cells[0], patterns, "at times" not in cells[1], numbers(cells[1])
 
 
 def steps(folder, inputs):
     return Side(folder, Path(inputs).read_text(encoding="utf-8")).steps
 
 
-def compare(scenario, table, multus, lamina, inputs):
+def compare(scenario, table, multus, lamina, inputs, folder=None):
     found = list(differences("", steps(multus, inputs), steps(lamina, inputs)))
     wrong, used = [], set()
     listed = list(rows(table, scenario))
     for line in found:
-        names = [name for name, patterns, _ in listed
-                 if any(it.fullmatch(line) for it in patterns) and (name[0] == "E" or not SACRED.match(line))]
-        used |= set(names)
-        if not names:
+        met = {(name, pattern) for name, patterns, _, _ in listed for pattern, it in patterns.items()
+               if it.fullmatch(line) and (name[0] == "E" or not SACRED.match(line))}
+        used |= met
+        if not met:
             wrong.append(line)
-    missing = [name for name, _, must in listed if must and name not in used]
+    missing = [name for name, _, must, _ in listed if must and name not in {name for name, _ in used}]
     for line in wrong:
         print(f"{scenario}: not listed: {line}")
     for name in missing:
         print(f"{scenario}: listed as {name}, and not found")
+    if folder:
+        Path(folder).mkdir(parents=True, exist_ok=True)
+        Path(folder, scenario).unlink(missing_ok=True)
+        if not wrong and not missing:
+            Path(folder, scenario).write_text("".join(f"{name} {pattern}\n" for name, pattern in sorted(used)), encoding="utf-8")
     return 1 if wrong or missing else 0
+
+
+def unused(table, folder, binary):
+    since = max(os.stat(table).st_mtime, os.stat(binary).st_mtime)
+    used = {int(path.name[1:]): path.read_text(encoding="utf-8").splitlines() for path in Path(folder).glob("S*")
+            if path.stat().st_mtime > since}
+    idle = [(name, pattern) for name, patterns, must, scenarios in rows(table, None) if must and scenarios <= used.keys()
+            for pattern in patterns if not any(f"{name} {pattern}" in used[it] for it in scenarios)]
+    for name, pattern in idle:
+        print(f"{name}: found in none of its scenarios: {pattern}")
+    return 1 if idle else 0
 
 
 if __name__ == "__main__":
@@ -315,7 +428,9 @@ if __name__ == "__main__":
         note()
     elif len(sys.argv) == 4 and sys.argv[1] == "steps":
         json.dump(steps(*sys.argv[2:]), sys.stdout)
-    elif len(sys.argv) == 7 and sys.argv[1] == "compare":
+    elif len(sys.argv) in (7, 8) and sys.argv[1] == "compare":
         sys.exit(compare(*sys.argv[2:]))
+    elif len(sys.argv) == 5 and sys.argv[1] == "unused":
+        sys.exit(unused(*sys.argv[2:]))
     else:
         sys.exit(__doc__)
