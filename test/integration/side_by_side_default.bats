@@ -248,3 +248,17 @@ scenario()
 	}
 	side_by_side S49 '.ADD.exit == 0 and .DEL.exit == 0'
 }
+
+@test "S112 GC of a default network of one plugin" {
+	side_conf '.cniVersion = "1.1.0" | .delegates = [{name: "main", cniVersion: "1.1.0", type: "one"}]'
+	scenario()
+	{
+		side_pod default web-1
+		side_cni ADD
+		conf_edit '."cni.dev/valid-attachments" = [{containerID: "cid-web-1", ifname: "eth0"}]'
+		side_cni GC -CNI_NETNS -CNI_CONTAINERID -CNI_IFNAME -CNI_ARGS
+		conf_edit 'del(."cni.dev/valid-attachments")'
+		side_cni DEL
+	}
+	side_by_side S112 '.GC.exit == 0 and .GC.calls.order == [] and .DEL.calls.order == ["one DEL/eth0/cid-web-1"]'
+}

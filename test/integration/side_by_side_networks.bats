@@ -224,3 +224,17 @@ scenario()
 	NETWORKS=old,new
 	side_by_side S34 '.ADD.exit == 0'
 }
+
+@test "S113 a definition without a configuration, and a confDir that does not exist" {
+	side_nad default nowhere ''
+	conf_edit '.confDir = "/etc/cni/no-such"'
+	NETWORKS=nowhere
+	side_by_side S113 '.ADD.exit != 0 and .ADD.calls.order == []'
+}
+
+@test "S115 a device by resourceName, and a kubelet's file that is damaged" {
+	side_nad default sriov '{"name": "sriov", "type": "one", "cniVersion": "0.4.0", "capabilities": {"deviceID": true}}' vendor.com/nic
+	NETWORKS=sriov
+	side_file /var/lib/kubelet/device-plugins/kubelet_internal_checkpoint <<<'{"Data": {"PodDeviceEntries": [{"PodUID": "a", '
+	side_by_side S115 '.ADD.exit != 0 and .ADD.calls.order == []'
+}

@@ -200,3 +200,23 @@ CACHE=/var/lib/cni/multus
 	}
 	side_by_side S63 '.ADD.exit != 0'
 }
+
+@test "S111 a pod that the API server has a second later" {
+	scenario()
+	{
+		local put
+		side_pod default web-1
+		kube_delete_pod default web-1
+		# The UID that it will have is not known yet.
+		ARGS=${ARGS%;K8S_POD_UID=*}
+		(sleep 1 && echo "default web-1 $(kube_put_pod default web-1 "$(side_networks net1)")" >"$SIDE_DIR/pods") 3>&- &
+		put=$!
+		node_exec sh -c 'rm -rf /run/side && mkdir -p /run/side/calls'
+		PLUGIN=multus cni ADD
+		wait $put
+		side_alias "$(cut -d ' ' -f 3 "$SIDE_DIR/pods")" '<uid of the one that came>'
+		side_note ADD
+		side_cni DEL
+	}
+	side_by_side S111 '.ADD.exit == 0 and .ADD.calls.order == [] and .ADD.stdout.ips[0].address == "0.0.0.0/0"'
+}

@@ -222,3 +222,10 @@ peer()
 	NETWORKS=net1@sub
 	side_by_side S77 '.ADD.exit == 0 and .ADD.pods["web-1"].links.sub'
 }
+
+@test "S114 default-route in a network of 0.2.0" {
+	side_nad default old '{"cniVersion": "0.2.0", "type": "bridge", "bridge": "brold", "isGateway": true, "ipam": {"type": "host-local",
+		"subnet": "10.9.0.0/24"}}'
+	NETWORKS='[{"name": "old", "default-route": ["10.9.0.1"]}]'
+	side_by_side S114 '.ADD.exit == 0 and .ADD.pods["web-1"].links.net1'
+}
