@@ -21,10 +21,11 @@ int interface_up_bare(
 int interface_address(const struct attachment *a, struct run *run, const cJSON *result, struct error *e);
 
 /**
- * Installs the result's routes. The default network's all go into the main table. Of any other, a default route does
- * not: it goes into table made.table, with a copy of the connected and of its other routes of that family, and rules
- * lead there what comes from its addresses or their subnet. made.rules says so. The pod's own default route
- * (made.gateways) is default_route.h's.
+ * Installs the result's routes, each beside those that lead to its destination already. The default network's all go
+ * into the main table. Of any other, a default route does not: it goes into table made.table, with a copy of the
+ * connected and of its other routes of that family, and rules lead there what comes from its addresses or their subnet;
+ * in that table nobody else's routes may be. made.rules says so. The pod's own default route (made.gateways) is
+ * default_route.h's.
  */
 int interface_route(struct attachment *a, struct run *run, const cJSON *result, struct error *e);
 
