@@ -314,8 +314,9 @@ static int del_finish_macvlan(struct attachment *a, struct run *run, struct erro
 		return e->err;
 	if (addressing_is_own(a->conf))
 		return release_lease(a, run, e);
-	if (a->made.exec != MADE_NOTHING && release_ipam(a, run, e) < 0)
+	if (a->made.exec != MADE_NOTHING && release_ipam(a, run, e) < 0 && !attachment_gone_with_namespace(run, e))
 		return e->err;
+	error_clear(e);
 	a->made.exec = MADE_NOTHING;
 	return 0;
 }
