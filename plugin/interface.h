@@ -34,3 +34,7 @@ int interface_unroute(struct attachment *a, struct run *run, struct error *e);
 
 /** Whether all addresses, routes and rules are there. ERROR_IO names what is missing. */
 int interface_check(const struct attachment *a, struct run *run, const cJSON *result, struct error *e);
+
+/** The same of an interface that the reference plugin made, as that one checks it: its addresses, and that routes to
+ * the result's destinations are in the main table, or in the one that they name, over whatever link. */
+int interface_check_adopted(const struct attachment *a, struct run *run, const cJSON *result, struct error *e);
