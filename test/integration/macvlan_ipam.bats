@@ -107,6 +107,24 @@ load ../lab/macvlan.bash
 	done
 }
 
+@test "an ipam section without a type makes no address, and who has written more is warned" {
+	local ipam
+	for ipam in '{"type": ""}' '{"type": null}' '{"type": "", "subnet": "10.188.0.0/16"}' '{"subnet": "10.188.0.0/16"}'; do
+		conf_edit '.delegates[0].ipam = $ipam' --argjson ipam "$ipam"
+		add
+		assert_ok
+		if [[ $ipam == *subnet* ]]; then
+			[[ $stderr == *"delegates[0].ipam.type is missing: there will be no address"* ]]
+		else
+			[[ $stderr != *ipam* ]]
+		fi
+		assert_json '(.interfaces | length) == 1 and .interfaces[0].name == "net1" and (.ips // []) == []'
+		assert_net1 '.up and .kind == "macvlan"'
+		assert_equal "$(pod_addrs net1)" ""
+		del
+	done
+}
+
 @test "what an IPAM plugin misses after the namespace is gone is no reason to keep the macvlan" {
 	local words='error dialing DHCP daemon: dial unix /run/cni/dhcp.sock: connect: no such file or directory'
 	stub_ipam '{"cniVersion": "0.3.1", "ips": [{"version": "4", "address": "10.188.0.5/16"}]}'

@@ -248,3 +248,10 @@ peer()
 	NETWORKS=gateways
 	side_by_side S94 '.ADD.exit == 0 and (.ADD.pods["web-1"].routes | map(select(test("10.50.0.0/16"))) | length) == 2'
 }
+
+@test "S95 macvlan with an ipam section that names no plugin" {
+	side_nad default empty '{"cniVersion": "0.4.0", "type": "macvlan", "master": "eth0", "ipam": {"type": ""}}'
+	side_nad default none '{"cniVersion": "0.4.0", "type": "macvlan", "master": "eth0", "ipam": {"subnet": "10.7.0.0/24"}}'
+	NETWORKS=empty,none
+	side_by_side S95 '.ADD.exit == 0 and .ADD.pods["web-1"].links.net2.kind == "macvlan"'
+}
