@@ -9,6 +9,7 @@
 #include "plugin/default_route.h"
 #include "plugin/import.h"
 #include "plugin/lease_outbox.h"
+#include "plugin/leftovers.h"
 #include "plugin/pod.h"
 #include "plugin/readiness.h"
 #include "plugin/report.h"
@@ -367,7 +368,9 @@ int verb_del(const struct request *request, struct error *e)
 	readiness_note(&config);
 	process_adopt_orphans();
 	assume_networks(&record, &run);
-	return verb_take_down(&run, &record, e);
+	if (verb_take_down(&run, &record, e) == 0)
+		leftovers_clear(&record, &run);
+	return e->err;
 }
 
 int verb_check(const struct request *request, struct error *e)
