@@ -5,6 +5,7 @@
 #include "plugin/base/file.h"
 
 #include <errno.h>
+#include <limits.h>
 #include <string.h>
 
 static char *result_path(const struct attachment *a, const char *cni_dir, const char *container_id)
@@ -189,6 +190,19 @@ cJSON *results_load_conf(const struct attachment *a, const char *cni_dir, const 
 	cleanup_json cJSON *cache = read_cache(a, cni_dir, container_id);
 
 	return results_read_conf(cache, "config");
+}
+
+int results_check_name(const struct attachment *a, const char *container_id, struct error *e)
+{
+	const size_t others = strlen("--") + strlen(container_id) + strlen(a->ifname);
+
+	if (strlen(a->network) + others <= NAME_MAX)
+		return 0;
+	return error_set(e, -ENAMETOOLONG, ERROR_CONFIG,
+		"%s.name has %zu characters: its result would be kept in a file that is called "
+		"<name>-<container ID>-<interface>, and a file's name has at most %d: give the network a name of at "
+		"most %zu characters",
+		a->path, strlen(a->network), NAME_MAX, NAME_MAX - others);
 }
 
 int results_remove(const struct attachment *a, const char *cni_dir, const char *container_id, struct error *e)

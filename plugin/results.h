@@ -7,6 +7,9 @@
  * NULL: none. Owned by the caller. */
 cJSON *results_print(const struct attachment *a);
 
+/** Whether a file can have the name that an attachment's result would be kept under. ERROR_CONFIG. */
+int results_check_name(const struct attachment *a, const char *container_id, struct error *e);
+
 /** Writes an attachment's result. */
 int results_save(const struct attachment *a, const struct run *run, struct error *e);
 
