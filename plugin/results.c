@@ -131,8 +131,8 @@ cJSON *results_read_file(const char *path)
 	cJSON *cache = NULL;
 	size_t length = 0;
 
-	if (file_read(path, JSON_MAX_BYTES, &text, &length, &ignored) < 0 ||
-		json_parse(text, length, path, &cache, &ignored) < 0)
+	if (file_read(path, STATE_FILE_MAX, &text, &length, &ignored) < 0 ||
+		json_parse_max(text, length, STATE_FILE_MAX, path, &cache, &ignored) < 0)
 		return NULL;
 	return cache;
 }
@@ -179,8 +179,8 @@ cJSON *results_read_conf(const cJSON *object, const char *key)
 	cleanup_error struct error ignored = {0};
 	size_t length = 0;
 
-	if (!encoded || !base64_decode(encoded, &text, &length) || json_parse(text, length, key, &conf, &ignored) < 0 ||
-		!cJSON_IsObject(conf))
+	if (!encoded || !base64_decode(encoded, &text, &length) ||
+		json_parse_max(text, length, STATE_FILE_MAX, key, &conf, &ignored) < 0 || !cJSON_IsObject(conf))
 		return NULL;
 	return steal_ptr(conf);
 }

@@ -3,6 +3,9 @@
 
 #include "plugin/attachment.h"
 
+/** Of a file that says something of a container: a cached result, and a record. A larger one is damaged. */
+#define STATE_FILE_MAX ((size_t)8 << 20)
+
 /** An attachment's result, in its delegate's version where that can hold it, as the cache and multus's log have it.
  * NULL: none. Owned by the caller. */
 cJSON *results_print(const struct attachment *a);

@@ -92,3 +92,57 @@ assert_refused()
 	assert_equal "$(left)" "./results/extra-$CID-net1"
 	node_exec rm "$STATE/results/extra-$CID-net1"
 }
+
+# CONF with a further delegate whose configuration has so many bytes more, as CONF_FILE.
+large_conf()
+{
+	CONF_FILE=$BATS_TEST_TMPDIR/conf
+	jq -c --argjson n "$1" '.delegates[1] = {name: "extra", type: "extra", dns: {search: ["x" * $n]}}' <<<"$CONF" >"$CONF_FILE"
+}
+
+@test "a record that would be larger than 8 MiB is refused before anything is made, a smaller one serves ADD and DEL" {
+	large_conf 3800000
+	snapshot
+	cni ADD
+	assert_refused "the record of the pod's networks is too large: .*/multus/p1 would have [0-9]* bytes, and may have 83[0-9]*; the largest \
+configuration is that of delegates\[1\], 3800[0-9]* bytes: make it smaller, or give the pod fewer networks"
+	# The cached result has more than 4 MiB by its own.
+	large_conf 3400000
+	cni ADD
+	assert_ok
+	node_exec sh -c "[ \$(stat -c %s $STATE/$CID) -gt 7900000 ] && [ \$(stat -c %s $STATE/results/extra-$CID-net1) -gt 4500000 ]"
+	cni DEL
+	assert_ok
+	assert_equal "$(stub_calls base)/$(stub_calls extra)" 'ADD DEL/ADD DEL'
+	assert_equal "$(left)" ''
+	assert_unchanged
+}
+
+# The record, with so many bytes more that mean nothing.
+pad_record()
+{
+	node_exec sh -c "head -c $1 /dev/zero | tr '\\0' ' ' >>$STATE/$CID"
+}
+
+@test "a record that is larger than 8 MiB is a damaged one: GC leaves it alone, DEL goes by the cached results" {
+	conf_edit '.cniVersion = "1.1.0" | .delegates[0].cniVersion = "0.4.0" | .delegates[1] = {name: "extra", type: "extra"}'
+	cni ADD
+	assert_ok
+	pad_record 5000000
+	cni ADD
+	assert_code 4
+	assert_msg 'already: call DEL first'
+	pad_record 5000000
+	cni ADD
+	assert_code 5
+	assert_msg 'has a record already, call DEL first: .* is larger than 8388608 bytes'
+	CONF=$(jq '.["cni.dev/valid-attachments"] = []' <<<"$CONF") cni GC
+	assert_ok
+	[[ $stderr == *"$STATE/$CID is damaged, and left alone"* ]]
+	assert_equal "$(stub_calls base)/$(stub_calls extra)" "ADD/ADD"
+	cni DEL
+	assert_ok
+	[[ $stderr == *"$STATE/$CID is larger than 8388608 bytes: going by $STATE/results"* ]]
+	assert_equal "$(stub_calls base)/$(stub_calls extra)" "ADD DEL/ADD DEL"
+	assert_equal "$(left)" ''
+}
