@@ -28,6 +28,7 @@ struct selection {
 	size_t count;
 	const struct pod *pod;
 	struct run *run;
+	struct pod_devices devices;
 };
 
 static void selection_clear(struct selection *selection)
@@ -42,6 +43,7 @@ static void selection_clear(struct selection *selection)
 		cJSON_Delete(network->conf);
 	}
 	free(selection->networks);
+	pod_devices_clear(&selection->devices);
 }
 #define cleanup_selection CLEANUP(selection_clear)
 
@@ -323,7 +325,8 @@ static int choose_device(struct selection *selection, size_t index, struct error
 		uid = selection->pod->object.uid;
 	if (!uid)
 		return 0;
-	if (devices_read(DEVICES_CHECKPOINT, uid, resource, &devices, e) < 0)
+	if ((!selection->devices.entries && devices_read(DEVICES_CHECKPOINT, uid, &selection->devices, e) < 0) ||
+		devices_find(&selection->devices, resource, &devices, e) < 0)
 		return error_wrap(e, "network %s/%s: resource %s", network->asked.ns, network->asked.name, resource);
 	for (size_t i = 0; i < index; i++) {
 		const char *other = selection->networks[i].nad.resource;

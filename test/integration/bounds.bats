@@ -13,6 +13,13 @@ STATE=/var/lib/cni/multus
 setup_file()
 {
 	networks_up
+	# A stub that takes next to no time, for lists of many; it notes what it was called with.
+	node_exec sh -c 'cat >/opt/cni/bin/quick && chmod 755 /opt/cni/bin/quick' <<'EOF'
+#!/bin/sh
+read -r conf
+echo "$CNI_COMMAND $conf" >>/run/quick
+[ "$CNI_COMMAND" != ADD ] || echo '{"cniVersion": "0.4.0"}'
+EOF
 }
 
 teardown_file()
@@ -27,6 +34,7 @@ setup()
 	stub extra
 	stub_reset base
 	stub_reset extra
+	node_exec rm -f /run/quick
 	conf_edit '.delegates = [{name: "base", type: "base", cniVersion: "0.3.1"}]'
 	networks_pod ''
 }
@@ -48,16 +56,23 @@ left()
 	node_exec sh -c "cd $STATE 2>/dev/null && find . -type f -name '*$CID*' | sort" | xargs
 }
 
+# How often `quick` was called, and for what.
+quick()
+{
+	node_exec sh -c 'cut -d" " -f1 /run/quick 2>/dev/null | uniq -c' | xargs
+}
+
 # The ADD was refused, and its DEL has nothing to do.
 assert_refused()
 {
 	assert_code 7
 	assert_msg "$1"
 	assert_equal "$(left)" ''
-	assert_equal "$(stub_calls base)/$(stub_calls extra)" '/'
+	assert_equal "$(stub_calls base)/$(stub_calls extra)/$(quick)" '//'
 	assert_unchanged
 	cni DEL
 	assert_ok
+	node_exec rm -f /run/quick
 	stub_reset base
 	stub_reset extra
 }
@@ -145,4 +160,23 @@ pad_record()
 	[[ $stderr == *"$STATE/$CID is larger than 8388608 bytes: going by $STATE/results"* ]]
 	assert_equal "$(stub_calls base)/$(stub_calls extra)" "ADD DEL/ADD DEL"
 	assert_equal "$(left)" ''
+}
+
+@test "the kubelet's checkpoint, which has all pods of the node, is read once for all of a pod's networks" {
+	local checkpoint=/var/lib/kubelet/device-plugins/kubelet_internal_checkpoint
+	node_exec sh -c "cat >/opt/cni/bin/traced && chmod 755 /opt/cni/bin/traced && mkdir -p ${checkpoint%/*}" <<-'EOF'
+		#!/bin/sh
+		exec strace -e trace=openat,open -o /run/traced /opt/cni/bin/lamina
+	EOF
+	kube_put_nad default vf '{"cniVersion": "0.4.0", "name": "vf", "type": "quick", "capabilities": {"deviceID": true}}' intel.com/vf
+	kube_put_nad default gpu '{"cniVersion": "0.4.0", "name": "gpu", "type": "quick", "capabilities": {"deviceID": true}}' nvidia.com/gpu
+	networks_pod vf,gpu,vf
+	jq -n --arg uid "${ARGS##*UID=}" '{Data: {PodDeviceEntries: [{PodUID: $uid, ResourceName: "intel.com/vf", DeviceIDs: {"0": ["a", "b"]}},
+		{PodUID: $uid, ResourceName: "nvidia.com/gpu", DeviceIDs: ["c"]}]}, Checksum: 1}' | node_exec sh -c "cat >$checkpoint"
+	# A leak cannot be looked for by a process that is traced.
+	PLUGIN=traced cni ADD ASAN_OPTIONS="$LAB_SANITIZED:detect_leaks=0"
+	assert_ok
+	assert_equal "$(node_exec sed 's/^ADD //' /run/quick | jq -r .runtimeConfig.deviceID | xargs)" 'a c b'
+	assert_equal "$(node_exec grep -c "$checkpoint" /run/traced)" 1
+	node_exec rm "$checkpoint" /opt/cni/bin/traced
 }
