@@ -162,6 +162,66 @@ pad_record()
 	assert_equal "$(left)" ''
 }
 
+@test "a pod's networks may have 2 MiB of configuration together, one definition counted as often as it is asked for" {
+	kube_put_nad default big "$(jq -nc '{cniVersion: "0.4.0", name: "big", type: "quick", pad: ("x" * 90000)}')"
+	networks_pod "$(printf 'big,%.0s' {1..64})"
+	snapshot
+	cni ADD
+	assert_refused "the configurations of the pod's networks, up to default/big, have more than 2097152 bytes together with .*: make them smaller"
+	networks_pod "$(printf 'big,%.0s' {1..23})"
+	cni ADD
+	assert_ok
+	cni DEL
+	assert_ok
+	assert_equal "$(stub_calls base)/$(quick)" 'ADD DEL/23 ADD 23 DEL'
+	assert_equal "$(left)" ''
+	assert_unchanged
+}
+
+@test "a pod's cni-args count for each plugin of the list that they are put into" {
+	kube_put_nad default many "$(jq -nc '{cniVersion: "0.4.0", name: "many", plugins: [range(31) | {type: "quick"}]}')"
+	networks_pod "$(jq -nc '[{name: "many", "cni-args": {pad: ("x" * 70000)}}]')"
+	snapshot
+	cni ADD
+	assert_refused "up to default/many, have more than 2097152 bytes together with the pod's cni-args"
+	networks_pod "$(jq -nc '[{name: "many", "cni-args": ([range(1001) | {key: "k\(.)", value: 0}] | from_entries)}]')"
+	cni ADD
+	assert_refused 'networks: network 1: cni-args must be an object of at most 1000 members'
+	networks_pod "$(jq -nc '[{name: "many", "cni-args": ([range(1000) | {key: "k\(.)", value: 0}] | from_entries)}]')"
+	cni ADD
+	assert_ok
+	node_exec tail -n 1 /run/quick | sed 's/^ADD //' | jq -e '.args.cni | length == 1000 and .k999 == 0'
+	cni DEL
+	assert_ok
+	assert_equal "$(quick)" '31 ADD 31 DEL'
+	assert_unchanged
+}
+
+@test "a list has at most 64 plugins, of a definition and of the configuration; the DEL of a longer one calls them all" {
+	local message='has 65 plugins, and a list may have 64: split it into several networks'
+	kube_put_nad default long "$(jq -nc '{cniVersion: "0.4.0", name: "long", plugins: [range(65) | {type: "quick"}]}')"
+	networks_pod long
+	snapshot
+	cni ADD
+	assert_refused "NetworkAttachmentDefinition default/long $message"
+	networks_pod ''
+	conf_edit '.delegates[1] = {name: "listed", cniVersion: "0.4.0", plugins: [range(65) | {type: "quick"}]}'
+	cni ADD
+	assert_refused "delegates\[1\] $message"
+	conf_edit '.delegates[1] = {name: "listed", cniVersion: "0.4.0", plugins: [range(64) | {type: "quick"}]}'
+	cni ADD
+	assert_ok
+	# As multus has recorded it, or an older lamina.
+	node_exec cat "$STATE/$CID" |
+		jq '.[1].Bytes |= (@base64d | fromjson | .plugins += [{type: "quick"}] | tojson | @base64)' >"$BATS_TEST_TMPDIR/record"
+	node_exec sh -c "cat >$STATE/$CID" <"$BATS_TEST_TMPDIR/record"
+	cni DEL
+	assert_ok
+	assert_equal "$(quick)" '64 ADD 65 DEL'
+	assert_equal "$(left)" ''
+	assert_unchanged
+}
+
 @test "the kubelet's checkpoint, which has all pods of the node, is read once for all of a pod's networks" {
 	local checkpoint=/var/lib/kubelet/device-plugins/kubelet_internal_checkpoint
 	node_exec sh -c "cat >/opt/cni/bin/traced && chmod 755 /opt/cni/bin/traced && mkdir -p ${checkpoint%/*}" <<-'EOF'
