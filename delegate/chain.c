@@ -1,4 +1,5 @@
 #include "delegate/chain_shape.h"
+#include "delegate/conf.h"
 #include "delegate/result.h"
 #include "delegate/text.h"
 #include "plugin/base/log.h"
@@ -101,19 +102,6 @@ static int read_version(struct chain *chain, const char *path, const struct head
 	return 0;
 }
 
-/* The last member that is spelled exactly so: Go's maps tell cases apart. */
-static const cJSON *get_exactly(const cJSON *object, const char *key)
-{
-	const cJSON *found = NULL, *member;
-
-	cJSON_ArrayForEach(member, object)
-	{
-		if (strcmp(member->string, key) == 0)
-			found = member;
-	}
-	return found;
-}
-
 static int pick_runtime_config(struct chain_plugin *plugin, const char *path, const cJSON *capabilities,
 	const cJSON *runtime_config, struct error *e)
 {
@@ -121,7 +109,7 @@ static int pick_runtime_config(struct chain_plugin *plugin, const char *path, co
 
 	cJSON_ArrayForEach(capability, capabilities)
 	{
-		const cJSON *value = get_exactly(runtime_config, capability->string);
+		const cJSON *value = json_get_exactly(runtime_config, capability->string);
 
 		if (!cJSON_IsBool(capability) && !cJSON_IsNull(capability)) {
 			cleanup_free char *shown = text_quote(capability->string, strlen(capability->string), 100);
@@ -129,7 +117,8 @@ static int pick_runtime_config(struct chain_plugin *plugin, const char *path, co
 			return error_set(e, -EINVAL, ERROR_CONFIG, "%s%scapabilities: %s must be true or false", path,
 				*path ? "." : "", shown);
 		}
-		if (get_exactly(capabilities, capability->string) != capability || !cJSON_IsTrue(capability) || !value)
+		if (json_get_exactly(capabilities, capability->string) != capability || !cJSON_IsTrue(capability) ||
+			!value)
 			continue;
 		if (!plugin->runtime_config)
 			plugin->runtime_config = cJSON_CreateObject();
@@ -163,29 +152,14 @@ static int read_plugin(struct chain_plugin *plugin, const cJSON *conf, const cha
 	return pick_runtime_config(plugin, path, head->capabilities, runtime_config, e);
 }
 
-/* libcni takes true, false, and both as strings. */
-static int read_switch(const cJSON *conf, const char *path, const char *key, bool *ret, struct error *e)
-{
-	const cJSON *value = json_get(conf, key);
-	const char *text = json_text(conf, key);
-
-	if (value && !cJSON_IsBool(value) && (!text || (strcmp(text, "true") != 0 && strcmp(text, "false") != 0))) {
-		cleanup_free char *shown = json_print(value);
-
-		return refuse(path, key, ERROR_CONFIG, text ? text : shown, "it must be true or false", e);
-	}
-	*ret = cJSON_IsTrue(value) || (text && strcmp(text, "true") == 0);
-	return 0;
-}
-
 static int read_list(struct chain *chain, const cJSON *conf, const char *path, const cJSON *plugins,
 	const cJSON *runtime_config, struct error *e)
 {
 	const cJSON *plugin;
-	int r = read_switch(conf, path, "disableCheck", &chain->disable_check, e);
+	int r = conf_read_switch(conf, path, "disableCheck", &chain->disable_check, e);
 
 	if (r == 0)
-		r = read_switch(conf, path, "disableGC", &chain->disable_gc, e);
+		r = conf_read_switch(conf, path, "disableGC", &chain->disable_gc, e);
 	if (r < 0)
 		return r;
 	if (!plugins->child)

@@ -66,7 +66,7 @@ bool chain_del_ends(struct chain *chain, int64_t deadline);
 int chain_del_finish(struct chain *chain, struct error *e);
 
 /** CHECK in order, with previous as prevResult; first error. Versions before 0.4.0 have no CHECK: success without a
- * call. A list's `disableCheck` (true or "true"): success. */
+ * call. A list's `disableCheck` (conf_read_switch): success. */
 int chain_check(struct chain *chain, const struct call_params *params, const cJSON *previous, int64_t deadline,
 	struct error *e);
 
@@ -78,8 +78,8 @@ int chain_status(struct chain *chain, const struct call_params *params, int64_t 
 
 /**
  * GC in order: valid ([{containerID, ifname}]) is what stays. Goes on past failing plugins: the first error is
- * returned, its details name the others (error_add). Versions before 1.1.0, and a list's `disableGC` (true or "true"):
- * success without a call. Each plugin has an equal share of the time left.
+ * returned, its details name the others (error_add). Versions before 1.1.0, and a list's `disableGC`
+ * (conf_read_switch): success without a call. Each plugin has an equal share of the time left.
  */
 int chain_gc(
 	struct chain *chain, const struct call_params *params, const cJSON *valid, int64_t deadline, struct error *e);

@@ -17,6 +17,12 @@ int conf_parse(const char *text, const char *what, cJSON **ret, struct error *e)
 /** Whether it is a list; with both keys it is one plugin, as for chain_read. */
 bool conf_is_list(const cJSON *conf);
 
+/**
+ * A list's switch, as libcni reads it: true, false, or the same as a text, in any case; absent: false. The key counts
+ * in its own spelling only. Anything else, null too, is refused. path is the list's place for errors.
+ */
+int conf_read_switch(const cJSON *list, const char *path, const char *key, bool *ret, struct error *e);
+
 /** Gives it the name where it has none, or an empty one. */
 void conf_name(cJSON *conf, const char *name);
 

@@ -6,7 +6,6 @@
 
 #include <errno.h>
 #include <string.h>
-#include <strings.h>
 #include <sys/stat.h>
 
 /* More than anybody has networks in files, or plugins in a list. */
@@ -159,19 +158,6 @@ static int read_file(const char *path, cJSON **ret, struct error *e)
 
 /* --- a list with what stands beside it --- */
 
-/* true, false, or the same as a text, in any case: libcni takes both. */
-static int read_switch(const cJSON *list, const char *path, const char *key, bool *ret, struct error *e)
-{
-	const cJSON *value = json_get(list, key);
-	const char *text = cJSON_IsString(value) ? value->valuestring : NULL;
-
-	if (value && !cJSON_IsBool(value) &&
-		!(text && (strcasecmp(text, "true") == 0 || strcasecmp(text, "false") == 0)))
-		return error_set(e, -EINVAL, ERROR_CONFIG, "%s: %s must be true or false", path, key);
-	*ret = cJSON_IsTrue(value) || (text && strcasecmp(text, "true") == 0);
-	return 0;
-}
-
 /* The name becomes a part of the path. */
 static char *folder_of_list(const cJSON *list, const char *path, struct error *e)
 {
@@ -215,7 +201,7 @@ static int read_whole_list(const char *path, cJSON **ret, struct error *e)
 	bool inlined_only = false;
 
 	if (read_object(path, &list, e) < 0 || check_plugins(list, path, e) < 0 ||
-		read_switch(list, path, "loadOnlyInlinedPlugins", &inlined_only, e) < 0 ||
+		conf_read_switch(list, path, "loadOnlyInlinedPlugins", &inlined_only, e) < 0 ||
 		(!inlined_only && conf_add_chained(list, path, e) < 0))
 		return e->err;
 	if (!json_get(list, "plugins"))

@@ -19,9 +19,10 @@ static void put_text(cJSON *to, const cJSON *from, const char *key)
 
 static void put_true(cJSON *to, const cJSON *from, const char *key)
 {
-	const cJSON *value = json_get(from, key);
+	cleanup_error struct error ignored = {0};
+	bool is_true = false;
 
-	if (cJSON_IsTrue(value) || (cJSON_IsString(value) && strcmp(value->valuestring, "true") == 0))
+	if (conf_read_switch(from, "", key, &is_true, &ignored) == 0 && is_true)
 		json_put(to, key, cJSON_CreateTrue());
 }
 

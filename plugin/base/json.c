@@ -298,6 +298,20 @@ const cJSON *json_get(const cJSON *object, const char *key)
 	return cJSON_IsNull(found) ? NULL : found;
 }
 
+const cJSON *json_get_exactly(const cJSON *object, const char *key)
+{
+	const cJSON *found = NULL, *member;
+
+	if (!cJSON_IsObject(object))
+		return NULL;
+	cJSON_ArrayForEach(member, object)
+	{
+		if (strcmp(member->string, key) == 0)
+			found = member;
+	}
+	return found;
+}
+
 const cJSON *json_dig(const cJSON *object, ...)
 {
 	va_list keys;

@@ -36,6 +36,10 @@ char *json_print_indented(const cJSON *value);
 /** The last member with that name in any case; NULL if there is none, if it is null, or if object is not an object. */
 const cJSON *json_get(const cJSON *object, const char *key);
 
+/** The last member that is spelled exactly so, null included, as Go's maps have it; NULL if there is none, or if object
+ * is not an object. */
+const cJSON *json_get_exactly(const cJSON *object, const char *key);
+
 /** json_get through nested objects: json_dig(conf, "args", "cni", "ips", NULL). */
 const cJSON *json_dig(const cJSON *object, ...) __attribute__((sentinel));
 

@@ -349,7 +349,8 @@ static void a_list_takes_the_plugins_beside_it(void **state)
 
 static void a_list_may_have_no_more_than_its_own(void **state)
 {
-	static const char *const yes[] = {"true", "\"true\"", "\"TRUE\""}, *const no[] = {"false", "\"False\"", "null"};
+	static const char *const yes[] = {"true", "\"true\"", "\"TRUE\""}, *const no[] = {"false", "\"False\""};
+	static const char *const neither[] = {"null", "1", "{}", "\"yes\"", "\"\""};
 	const char *folder = *state;
 
 	put(folder, "l/1.conf", "{\"type\":\"y\"}");
@@ -372,8 +373,18 @@ static void a_list_may_have_no_more_than_its_own(void **state)
 	assert_unread(folder, "a.conflist", "a.conflist has no plugins");
 	put(folder, "a.conflist", "{\"name\":\"m\"}");
 	assert_unread(folder, "a.conflist", "a.conflist has no plugins");
-	put(folder, "a.conflist", "{\"name\":\"l\",\"loadOnlyInlinedPlugins\":\"x\"}");
-	assert_unread(folder, "a.conflist", "loadOnlyInlinedPlugins must be true or false");
+	for (size_t i = 0; i < ARRAY_SIZE(neither); i++) {
+		cleanup_free char *text = format_text("{\"name\":\"l\",\"loadOnlyInlinedPlugins\":%s}", neither[i]);
+		cleanup_free char *expected =
+			format_text("/a.conflist.loadOnlyInlinedPlugins is %s: it must be true or false", neither[i]);
+
+		put(folder, "a.conflist", text);
+		assert_unread(folder, "a.conflist", expected);
+	}
+	/* libcni's keys count as they are spelled. */
+	put(folder, "a.conflist", "{\"name\":\"l\",\"loadonlyinlinedplugins\":true}");
+	assert_read(folder, "a.conflist",
+		"{\"name\":\"l\",\"loadonlyinlinedplugins\":true,\"plugins\":[{\"type\":\"y\"}]}");
 }
 
 static void a_lists_name_leads_nowhere_else(void **state)
