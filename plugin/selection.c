@@ -20,6 +20,7 @@ struct wanted_network {
 	bool replaces_default;
 	struct nad_call *call;
 	struct nad nad;
+	char *resource; /* of the device that was handed out to it; NULL: none */
 	cJSON *conf;
 };
 
@@ -39,6 +40,7 @@ static void selection_clear(struct selection *selection)
 		if (network->call)
 			nad_call_free(network->call);
 		nad_clear(&network->nad);
+		free(network->resource);
 		cJSON_Delete(network->conf);
 	}
 	free(selection->networks);
@@ -337,6 +339,7 @@ static int choose_device(struct selection *selection, size_t index, struct error
 				network->asked.ns, network->asked.name, devices.count, resource);
 		return 0;
 	}
+	network->resource = copy_text(resource);
 	free(network->asked.device_id);
 	network->asked.device_id = copy_text(devices.ids[taken]);
 	conf_put_device(network->conf, devices.ids[taken]);
@@ -371,7 +374,7 @@ static void name_attachment(struct attachment *a, struct wanted_network *network
 		a->path = format_text("%s/%s spec.config", network->asked.ns, network->asked.name);
 		free(a->name);
 		a->name = format_text("%s/%s", network->asked.ns, network->asked.name);
-		a->resource = steal_ptr(network->nad.resource);
+		a->resource = steal_ptr(network->resource);
 	} else {
 		a->path = format_text("%s in confDir", network->asked.name);
 	}
