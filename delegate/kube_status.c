@@ -81,6 +81,11 @@ static int send_put(struct kube_status *status, cJSON *pod, bool altered, struct
 			"%s: it has a NUL or an integer beyond 2^53, which would not come back as it is; give the "
 			"user the right to patch pods/status",
 			status->what);
+	if (!cJSON_IsObject(metadata))
+		return error_set(e, -EPROTO, ERROR_TRY_AGAIN,
+			"%s: the API server's answer has no metadata: what stands in front of it must hand on pods as "
+			"they are",
+			status->what);
 	if (!cJSON_IsObject(annotations)) {
 		cJSON_DeleteItemFromObjectCaseSensitive(metadata, "annotations");
 		annotations = must(cJSON_AddObjectToObject(metadata, "annotations"));
