@@ -385,6 +385,12 @@ cJSON *json_copy(const cJSON *value)
 	return copy;
 }
 
+bool json_is_whole(const cJSON *value)
+{
+	return cJSON_IsNumber(value) && fabs(value->valuedouble) < 1e15 &&
+	       value->valuedouble == floor(value->valuedouble);
+}
+
 char *json_path(const char *path, const char *key)
 {
 	return *path ? format_text("%s.%s", path, key) : copy_text(key);
@@ -410,8 +416,7 @@ static bool store_member(const cJSON *member, enum json_type type, void *field)
 			*(bool *)field = cJSON_IsTrue(member);
 		return cJSON_IsBool(member);
 	case JSON_INTEGER:
-		if (!cJSON_IsNumber(member) || member->valuedouble != floor(member->valuedouble) ||
-			fabs(member->valuedouble) >= 1e15)
+		if (!json_is_whole(member))
 			return false;
 		*(int64_t *)field = (int64_t)member->valuedouble;
 		return true;

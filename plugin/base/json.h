@@ -59,6 +59,10 @@ void json_remove(cJSON *object, const char *key);
 /** cJSON_Duplicate(value, true) that aborts when there is no memory; NULL gives NULL. */
 cJSON *json_copy(const cJSON *value);
 
+/** Whether it is an integer below 1e15, which int64_t and Go's integers hold exactly; json_parse makes raw items of
+ * larger ones. */
+bool json_is_whole(const cJSON *value);
+
 enum json_type {
 	JSON_STRING,  /* const char *, borrowed */
 	JSON_BOOL,    /* bool */

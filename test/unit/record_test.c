@@ -201,6 +201,8 @@ static void runtime_config_is_as_go_prints_it(void **state)
 		"{\"portMappings\":[{\"hostPort\":80,\"containerPort\":0},{\"hostPort\":0,\"containerPort\":1,"
 		"\"protocol\":"
 		"\"udp\",\"hostIP\":\"::1\"}]}");
+	check_runtime_config("{\"portMappings\":[{\"hostPort\":1e300}],\"bandwidth\":{\"ingressRate\":1.5}}",
+		"{\"portMappings\":[{\"hostPort\":1e300}],\"bandwidth\":{\"ingressRate\":1.5}}");
 	check_runtime_config("{\"bandwidth\":{\"ingressRate\":9007199254740993,\"x\":1}}",
 		"{\"bandwidth\":{\"ingressRate\":9007199254740993,\"ingressBurst\":0,\"egressRate\":0,\"egressBurst\":"
 		"0}}");
