@@ -151,12 +151,11 @@ static cJSON *read_ips(const cJSON *result, int index, bool rest)
 	cJSON_ArrayForEach(ip, get(result, "ips"))
 	{
 		const cJSON *its = get(ip, "interface");
-		cJSON *text = read_ip(ip);
+		bool wanted = index < 0 || (cJSON_IsNumber(its) ? its->valueint == index : rest);
+		cJSON *text = wanted ? read_ip(ip) : NULL;
 
-		if (text && (index < 0 || (cJSON_IsNumber(its) ? its->valueint == index : rest)))
+		if (text)
 			cJSON_AddItemToArray(ips, text);
-		else
-			cJSON_Delete(text);
 	}
 	return ips;
 }
