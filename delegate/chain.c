@@ -386,9 +386,9 @@ static void start_next_del(struct chain *chain)
 {
 	while (chain->left > 0 && !chain->call) {
 		cleanup_error struct error failed = {0};
-		int64_t now = clock_now(), share = (chain->deadline - now) / (int64_t)chain->left;
 
-		if (start_plugin(chain, chain->left - 1, chain->previous, now + share, &failed) == 0)
+		if (start_plugin(chain, chain->left - 1, chain->previous, clock_share(chain->deadline, chain->left),
+			    &failed) == 0)
 			return;
 		error_keep_first(&chain->failed, &failed);
 		chain->left--;

@@ -185,6 +185,13 @@ int64_t clock_now(void)
 	return clock_read(CLOCK_MONOTONIC);
 }
 
+int64_t clock_share(int64_t deadline, size_t left)
+{
+	int64_t now = clock_now();
+
+	return now + (deadline - now) / (int64_t)left;
+}
+
 int clock_left(int64_t deadline)
 {
 	int64_t left = (deadline - clock_now() + 999) / 1000;

@@ -41,6 +41,10 @@ void trace_step(const char *step);
 /** Microseconds of CLOCK_MONOTONIC; deadlines are absolute values of this clock. */
 int64_t clock_now(void);
 
+/** The deadline of the first of `left` steps that have an equal share of the time each: one that hangs must not take
+ * the others' time away. left is at least 1. */
+int64_t clock_share(int64_t deadline, size_t left);
+
 /** Milliseconds from now to the deadline: never negative, at most INT_MAX, rounded up. For poll(2). */
 int clock_left(int64_t deadline);
 
