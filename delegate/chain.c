@@ -41,16 +41,9 @@ static int refuse(
 	return error_set(e, -EINVAL, code, "%s is %s: %s", where, shown, wanted);
 }
 
-bool chain_is_name(const char *name)
-{
-	static const char first[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_.-";
-
-	return *name && !strchr("_.-", *name) && name[strspn(name, first)] == '\0';
-}
-
 static int read_name(struct chain *chain, const char *path, const struct head *head, struct error *e)
 {
-	if (!head->name || !chain_is_name(head->name))
+	if (!head->name || !is_cni_name(head->name))
 		return refuse(path, "name", ERROR_CONFIG, head->name,
 			"a network's name starts with a letter or digit and goes on with letters, digits, '_', '.', "
 			"'-'",

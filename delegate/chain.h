@@ -13,9 +13,6 @@ struct chain;
 /** Whether a plugin type is a name of our own: lamina, multus, multus-cni, multus-shim, kube-ipam. */
 bool chain_is_own_type(const char *type);
 
-/** Whether it can be a network's name, by libcni's rule: such a name is one segment of a path, as it is. */
-bool chain_is_name(const char *name);
-
 /**
  * Reads a delegate's configuration; conf is copied. path is its place for errors ("delegates[0]"). Checked: `type` or
  * `plugins` (each an object with a type, without '/'), `name` (libcni's rule for names), `cniVersion`/`cniVersions`

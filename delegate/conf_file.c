@@ -1,4 +1,4 @@
-#include "delegate/chain.h"
+#include "delegate/conf.h"
 #include "delegate/conf_shape.h"
 #include "delegate/text.h"
 #include "plugin/base/file.h"
@@ -163,7 +163,7 @@ static char *folder_of_list(const cJSON *list, const char *path, struct error *e
 {
 	const char *name = json_text(list, "name"), *slash = strrchr(path, '/');
 
-	if (name && chain_is_name(name))
+	if (name && is_cni_name(name))
 		return format_text("%.*s%s", slash ? (int)(slash - path + 1) : 0, path, name);
 
 	cleanup_free char *shown = text_quote(name ? name : "", name ? strlen(name) : 0, SHOWN_MAX);

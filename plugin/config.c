@@ -99,7 +99,7 @@ static int check_number(const char *key, int64_t value, int64_t least, int64_t m
 
 static int check_name(const char *key, const char *value, struct error *e)
 {
-	if (value && (!request_is_name(value) || strlen(value) > 253))
+	if (value && (!is_cni_name(value) || strlen(value) > 253))
 		return error_set(e, -EINVAL, ERROR_CONFIG,
 			"%s is \"%.260s\": it must be a name of letters, digits, '.', '-' and '_'", key, value);
 	return 0;
@@ -176,7 +176,7 @@ static int check_networks(const struct config *config, struct error *e)
 			"chain's "
 			"plugins lie",
 			config->auxiliary_chain, config->cluster_network ? config->cluster_network : "missing");
-	if (config->auxiliary_chain && !request_is_name(config->auxiliary_chain))
+	if (config->auxiliary_chain && !is_cni_name(config->auxiliary_chain))
 		return error_set(e, -EINVAL, ERROR_CONFIG,
 			"auxiliaryCNIChainName is \"%.64s\": it must be a name of letters, digits, '.', '-' and '_'",
 			config->auxiliary_chain);

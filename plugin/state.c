@@ -165,7 +165,7 @@ bool state_is_anothers(const char *cni_dir, const char *container_id, const stru
 		cleanup_record struct record record = {0};
 		cleanup_error struct error ignored = {0};
 
-		if (entry->d_type == DT_DIR || !request_is_name(entry->d_name) ||
+		if (entry->d_type == DT_DIR || !is_cni_name(entry->d_name) ||
 			strcmp(entry->d_name, container_id) == 0 ||
 			state_load(cni_dir, entry->d_name, NULL, &record, &ignored) < 0)
 			continue;
