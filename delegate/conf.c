@@ -86,11 +86,7 @@ void conf_put_device(cJSON *conf, const char *device)
 /* A copy of the object that stands there, or an empty one. */
 static cJSON *copy_object(const cJSON *object)
 {
-	cJSON *copy = cJSON_IsObject(object) ? json_copy(object) : cJSON_CreateObject();
-
-	if (!copy)
-		abort();
-	return copy;
+	return cJSON_IsObject(object) ? json_copy(object) : json_must(cJSON_CreateObject());
 }
 
 static void put_args(cJSON *plugin, const cJSON *cni_args)

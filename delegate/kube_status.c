@@ -25,13 +25,6 @@ struct kube_status {
 	struct kube_get *get; /* the write that is under way */
 };
 
-static cJSON *must(cJSON *item)
-{
-	if (!item)
-		abort();
-	return item;
-}
-
 /* --- what is sent --- */
 
 static int send_change(struct kube_status *status, const struct kube_change *change, struct error *e)
@@ -44,13 +37,13 @@ static int send_change(struct kube_status *status, const struct kube_change *cha
 /* With the UID the API server refuses to change another pod of that name (422: it is immutable). */
 static int send_patch(struct kube_status *status, struct error *e)
 {
-	cleanup_json cJSON *patch = must(cJSON_CreateObject());
-	cJSON *metadata = must(cJSON_AddObjectToObject(patch, "metadata"));
+	cleanup_json cJSON *patch = json_must(cJSON_CreateObject());
+	cJSON *metadata = json_must(cJSON_AddObjectToObject(patch, "metadata"));
 
 	if (status->uid)
-		must(cJSON_AddStringToObject(metadata, "uid", status->uid));
-	must(cJSON_AddStringToObject(
-		must(cJSON_AddObjectToObject(metadata, "annotations")), status->key, status->value));
+		json_must(cJSON_AddStringToObject(metadata, "uid", status->uid));
+	json_must(cJSON_AddStringToObject(
+		json_must(cJSON_AddObjectToObject(metadata, "annotations")), status->key, status->value));
 
 	cleanup_free char *body = json_print(patch);
 
@@ -88,10 +81,10 @@ static int send_put(struct kube_status *status, cJSON *pod, bool altered, struct
 			status->what);
 	if (!cJSON_IsObject(annotations)) {
 		cJSON_DeleteItemFromObjectCaseSensitive(metadata, "annotations");
-		annotations = must(cJSON_AddObjectToObject(metadata, "annotations"));
+		annotations = json_must(cJSON_AddObjectToObject(metadata, "annotations"));
 	}
 	cJSON_DeleteItemFromObjectCaseSensitive(annotations, status->key);
-	must(cJSON_AddStringToObject(annotations, status->key, status->value));
+	json_must(cJSON_AddStringToObject(annotations, status->key, status->value));
 
 	cleanup_free char *body = json_print(pod);
 

@@ -235,10 +235,7 @@ static void describe_exec(const struct attachment *a, cJSON *out)
 
 		cJSON_AddItemToArray(names, cJSON_CreateString(type ? type : ""));
 	}
-	if (cJSON_GetArraySize(names) > 0)
-		json_put(out, "plugins", names);
-	else
-		cJSON_Delete(names);
+	json_put_unless_empty(out, "plugins", names);
 }
 
 const struct attachment_ops attach_exec = {

@@ -52,10 +52,7 @@ static void put_texts(cJSON *to, const cJSON *from, const char *key)
 		if (cJSON_IsString(item))
 			cJSON_AddItemToArray(out, cJSON_CreateString(item->valuestring));
 	}
-	if (out->child)
-		json_put(to, key, out);
-	else
-		cJSON_Delete(out);
+	json_put_unless_empty(to, key, out);
 }
 
 static void put_dns(cJSON *to, const cJSON *conf)
@@ -67,10 +64,7 @@ static void put_dns(cJSON *to, const cJSON *conf)
 	put_texts(out, dns, "nameservers");
 	put_texts(out, dns, "options");
 	put_texts(out, dns, "search");
-	if (out->child)
-		json_put(to, "dns", out);
-	else
-		cJSON_Delete(out);
+	json_put_unless_empty(to, "dns", out);
 }
 
 /* types.PluginConf: a member of another type would make multus refuse the whole file. */

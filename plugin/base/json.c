@@ -356,6 +356,14 @@ void json_put(cJSON *object, const char *key, cJSON *value)
 		cJSON_AddItemToObject(object, key, value);
 }
 
+void json_put_unless_empty(cJSON *object, const char *key, cJSON *value)
+{
+	if (value->child)
+		json_put(object, key, value);
+	else
+		cJSON_Delete(value);
+}
+
 void json_put_text(cJSON *object, const char *key, const char *value)
 {
 	if (value)
@@ -373,16 +381,16 @@ void json_remove(cJSON *object, const char *key)
 	}
 }
 
+cJSON *json_must(cJSON *item)
+{
+	if (!item)
+		abort();
+	return item;
+}
+
 cJSON *json_copy(const cJSON *value)
 {
-	if (!value)
-		return NULL;
-
-	cJSON *copy = cJSON_Duplicate(value, true);
-
-	if (!copy)
-		abort();
-	return copy;
+	return value ? json_must(cJSON_Duplicate(value, true)) : NULL;
 }
 
 bool json_is_whole(const cJSON *value)

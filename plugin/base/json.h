@@ -50,11 +50,18 @@ const char *json_text(const cJSON *object, const char *key);
  */
 void json_put(cJSON *object, const char *key, cJSON *value);
 
+/** json_put of an array or an object that has members, as Go's omitempty; of an empty one nothing. Takes ownership of
+ * value. */
+void json_put_unless_empty(cJSON *object, const char *key, cJSON *value);
+
 /** json_put of a string; NULL removes the member. */
 void json_put_text(cJSON *object, const char *key, const char *value);
 
 /** Removes every member of that name, in any case. */
 void json_remove(cJSON *object, const char *key);
+
+/** The item that cJSON made; ends the program when there was no memory for it. */
+cJSON *json_must(cJSON *item);
 
 /** cJSON_Duplicate(value, true) that aborts when there is no memory; NULL gives NULL. */
 cJSON *json_copy(const cJSON *value);

@@ -265,6 +265,19 @@ static void finds_members_of_that_spelling(void **state)
 	assert_null(json_get_exactly(NULL, "a"));
 }
 
+static void puts_what_is_not_empty(void **state)
+{
+	cleanup_json cJSON *object = parse("{\"A\":1}");
+
+	(void)state;
+	json_put_unless_empty(object, "a", parse("[]"));
+	json_put_unless_empty(object, "b", parse("{}"));
+	assert_prints(object, "{\"A\":1}");
+	json_put_unless_empty(object, "a", parse("[0]"));
+	json_put_unless_empty(object, "b", parse("{\"c\":null}"));
+	assert_prints(object, "{\"a\":[0],\"b\":{\"c\":null}}");
+}
+
 static void reads_a_table(void **state)
 {
 	cleanup_json cJSON *value = parse("{\"TEXT\":\"t\",\"flag\":true,\"number\":-999999999999999,\"object\":{},"
@@ -339,6 +352,7 @@ int main(void)
 		cmocka_unit_test(finds_members_in_any_case),
 		cmocka_unit_test(finds_members_of_that_spelling),
 		cmocka_unit_test(puts_and_removes_members),
+		cmocka_unit_test(puts_what_is_not_empty),
 		cmocka_unit_test(reads_a_table),
 		cmocka_unit_test(names_what_it_cannot_read),
 		cmocka_unit_test(joins_paths),
