@@ -7,7 +7,6 @@
 #include <errno.h>
 #include <math.h>
 #include <string.h>
-#include <sys/random.h>
 
 #define MAX_POD ((size_t)4 << 20)
 
@@ -199,11 +198,7 @@ static int await_write(struct kube_status *status, int *ret_http, struct error *
 /* Other nodes' plugins and the kubelet are not to meet again in the same moment. */
 static void pause_before(int try, int64_t deadline)
 {
-	uint32_t chance = 0;
-
-	if (getrandom(&chance, sizeof(chance), GRND_NONBLOCK) < 0)
-		chance = 0;
-	clock_pause(FIRST_PAUSE * try + FIRST_PAUSE * chance / UINT32_MAX, deadline);
+	clock_pause(FIRST_PAUSE * try + clock_chance(FIRST_PAUSE), deadline);
 }
 
 int kube_status_await(struct kube_status *status, struct error *e)

@@ -51,6 +51,9 @@ int clock_left(int64_t deadline);
 /** Sleeps for that many microseconds, or until the deadline if that is sooner. */
 void clock_pause(int64_t microseconds, int64_t deadline);
 
+/** A part of that time, by chance: those who were refused in the same moment are not to come back together. */
+int64_t clock_chance(int64_t most);
+
 struct age_text {
 	char s[24];
 };

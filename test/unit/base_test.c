@@ -384,6 +384,17 @@ static void counts_time_left(void **state)
 	/* What is late stays late. */
 	assert_true(clock_share(now - 30 * SECONDS, 3) < now);
 
+	bool differ = false;
+
+	for (int i = 0; i < 20; i++) {
+		int64_t chance = clock_chance(SECONDS);
+
+		assert_in_range(chance, 0, SECONDS);
+		differ |= chance != clock_chance(SECONDS);
+	}
+	assert_true(differ);
+	assert_int_equal(clock_chance(0), 0);
+
 	clock_pause(20000, now + 10 * SECONDS);
 	assert_true(clock_now() - now >= 20000);
 
