@@ -388,17 +388,14 @@ static void start_next_del(struct chain *chain)
 	}
 }
 
-int chain_del_start(
-	struct chain *chain, const struct call_params *params, const cJSON *previous, int64_t deadline, struct error *e)
+void chain_del_start(struct chain *chain, const struct call_params *params, const cJSON *previous, int64_t deadline)
 {
-	(void)e;
 	begin(chain, params, "DEL", deadline);
 	chain->left = chain->count;
 	error_clear(&chain->failed);
 	cJSON_Delete(chain->previous);
 	chain->previous = cni_version_at_least(chain->version, "0.4.0") ? json_copy(previous) : NULL;
 	start_next_del(chain);
-	return 0;
 }
 
 static void finish_one_del(struct chain *chain)

@@ -51,10 +51,9 @@ void chain_settle(struct chain *chain);
 /**
  * Starts DEL: the last plugin is under way. previous (inner shape, NULL: none) goes along as prevResult from 0.4.0 on.
  * A list goes on past a failing plugin: all are called, each with an equal share of the time left, the first error is
- * returned. Never fails itself: what cannot be started is chain_del_finish's error.
+ * returned. What cannot be started is chain_del_finish's error.
  */
-int chain_del_start(struct chain *chain, const struct call_params *params, const cJSON *previous, int64_t deadline,
-	struct error *e);
+void chain_del_start(struct chain *chain, const struct call_params *params, const cJSON *previous, int64_t deadline);
 
 /** Whether all of it ends by then; starts the plugins before it meanwhile. chain_del_finish follows in any case. */
 bool chain_del_ends(struct chain *chain, int64_t deadline);
