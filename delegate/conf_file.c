@@ -2,7 +2,6 @@
 #include "delegate/conf_shape.h"
 #include "delegate/text.h"
 #include "plugin/base/file.h"
-#include "plugin/base/log.h"
 
 #include <errno.h>
 #include <string.h>
@@ -212,10 +211,9 @@ static int read_whole_list(const char *path, cJSON **ret, struct error *e)
 
 /* --- by name, by path --- */
 
-int conf_find(const char *folder, const char *name, cJSON **ret, struct error *e)
+int conf_find(const char *folder, const char *name, cJSON **ret, struct error *unusable, struct error *e)
 {
 	cleanup_paths struct paths paths = {0};
-	cleanup_error struct error unusable = {0};
 	cleanup_free char *shown = text_quote(name, strlen(name), SHOWN_MAX);
 
 	if (list_files(folder, all_endings, MAX_FILES, &paths, e) < 0)
@@ -225,16 +223,15 @@ int conf_find(const char *folder, const char *name, cJSON **ret, struct error *e
 		cleanup_error struct error problem = {0};
 
 		if (read_file(paths.list[i], &conf, &problem) < 0) {
-			log_write(LOG_WARNING, "passed over in the search for network %s: %s", shown, problem.message);
-			error_keep_first(&unusable, &problem);
+			error_keep_first(unusable, &problem);
 		} else if (same_text(json_text(conf, "name"), name)) {
 			*ret = steal_ptr(conf);
 			return 0;
 		}
 	}
 	return error_set(e, -ENOENT, ERROR_CONFIG, "no .conf, .json or .conflist file in %s has the name %s%s%s",
-		folder, shown, unusable.err ? "; one of them cannot be used: " : "",
-		unusable.err ? unusable.message : "");
+		folder, shown, unusable->err ? "; one of them cannot be used: " : "",
+		unusable->err ? unusable->message : "");
 }
 
 static int read_first(const char *folder, cJSON **ret, struct error *e)

@@ -20,7 +20,8 @@ struct wanted_network {
 	bool replaces_default;
 	struct nad_call *call;
 	struct nad nad;
-	char *resource; /* of the device that was handed out to it; NULL: none */
+	char *resource;        /* of the device that was handed out to it; NULL: none */
+	struct error unusable; /* the first file of confDir that was passed over */
 	cJSON *conf;
 };
 
@@ -41,6 +42,7 @@ static void selection_clear(struct selection *selection)
 			nad_call_free(network->call);
 		nad_clear(&network->nad);
 		free(network->resource);
+		error_clear(&network->unusable);
 		cJSON_Delete(network->conf);
 	}
 	free(selection->networks);
@@ -278,7 +280,7 @@ static int find_file(struct wanted_network *network, const struct config *config
 {
 	cleanup_error struct error ignored = {0};
 
-	if (conf_find(config->conf_dir, network->asked.name, &network->conf, &ignored) < 0)
+	if (conf_find(config->conf_dir, network->asked.name, &network->conf, &network->unusable, &ignored) < 0)
 		return e->err;
 	error_clear(e);
 	return 0;
@@ -290,7 +292,7 @@ static int load_definition(struct wanted_network *network, const struct config *
 	cleanup_free char *what = format_text("NetworkAttachmentDefinition %s/%s", network->asked.ns, name);
 
 	if (!network->nad.found || !*network->nad.config) {
-		if (conf_find(config->conf_dir, name, &network->conf, e) < 0)
+		if (conf_find(config->conf_dir, name, &network->conf, &network->unusable, e) < 0)
 			return error_wrap(
 				e, "%s%s", what, network->nad.found ? " has no spec.config" : " does not exist");
 		return 0;
@@ -363,6 +365,29 @@ static int load(struct selection *selection, size_t index, struct error *e)
 	return 0;
 }
 
+/* Once, whatever number of networks is looked for there. */
+static void tell_unusable_file(const struct selection *selection)
+{
+	for (size_t i = 0; i < selection->count; i++) {
+		const struct wanted_network *network = &selection->networks[i];
+
+		if (network->unusable.err) {
+			log_write(LOG_WARNING, "passed over in the search for networks: %s", network->unusable.message);
+			return;
+		}
+	}
+}
+
+static int load_all(struct selection *selection, struct error *e)
+{
+	int r = 0;
+
+	for (size_t i = 0; r == 0 && i < selection->count; i++)
+		r = load(selection, i, e);
+	tell_unusable_file(selection);
+	return r;
+}
+
 /* --- into the plan --- */
 
 static void name_attachment(struct attachment *a, struct wanted_network *network)
@@ -418,12 +443,8 @@ int selection_complete(struct plan *plan, const struct pod *pod, struct run *run
 		return e->err;
 	if (run->config->auxiliary_chain && pod && add_auxiliary_chain(&selection, e) < 0)
 		return e->err;
-	if (ask_for_all(&selection, e) < 0)
+	if (ask_for_all(&selection, e) < 0 || load_all(&selection, e) < 0)
 		return e->err;
-	for (size_t i = 0; i < selection.count; i++) {
-		if (load(&selection, i, e) < 0)
-			return e->err;
-	}
 	trace_step("networks known");
 	for (size_t i = 0; i < selection.count; i++) {
 		if (plan_network(plan, &selection.networks[i], run, e) < 0)

@@ -174,19 +174,32 @@ static void put(const char *folder, const char *name, const char *text)
 static void assert_found(const char *folder, const char *name, const char *expected)
 {
 	cleanup_json cJSON *conf = NULL;
-	cleanup_error struct error e = {0};
+	cleanup_error struct error e = {0}, unusable = {0};
 
-	if (conf_find(folder, name, &conf, &e) < 0)
+	if (conf_find(folder, name, &conf, &unusable, &e) < 0)
 		fail_msg("%s", e.message);
 	assert_prints(conf, expected);
+}
+
+/* On the way to that network. */
+static void assert_passed_over(const char *folder, const char *name, const char *says)
+{
+	cleanup_json cJSON *conf = NULL;
+	cleanup_error struct error e = {0}, unusable = {0};
+
+	assert_int_equal(conf_find(folder, name, &conf, &unusable, &e), 0);
+	if (says)
+		assert_says(&unusable, says);
+	else
+		assert_null(unusable.message);
 }
 
 static void assert_missing(const char *folder, const char *name, const char *part)
 {
 	cJSON *conf = NULL;
-	cleanup_error struct error e = {0};
+	cleanup_error struct error e = {0}, unusable = {0};
 
-	assert_int_equal(conf_find(folder, name, &conf, &e), -ENOENT);
+	assert_int_equal(conf_find(folder, name, &conf, &unusable, &e), -ENOENT);
 	assert_null(conf);
 	assert_says(&e, folder);
 	assert_says(&e, name);
@@ -240,7 +253,9 @@ static void what_cannot_be_used_is_passed_over(void **state)
 		assert_missing(folder, "b", files[i].says);
 		put(folder, "1.conf", "{\"name\":\"b\",\"type\":\"x\"}");
 		assert_found(folder, "b", "{\"name\":\"b\",\"type\":\"x\"}");
+		assert_passed_over(folder, "b", files[i].says);
 		unlink(path);
+		assert_passed_over(folder, "b", NULL);
 		unlink(later);
 	}
 }
@@ -267,7 +282,7 @@ static void what_is_no_file_is_passed_over(void **state)
 static void a_folder_has_a_bounded_number_of_them(void **state)
 {
 	const char *folder = *state;
-	cleanup_error struct error e = {0};
+	cleanup_error struct error e = {0}, unusable = {0};
 	cJSON *conf = NULL;
 
 	for (int i = 0; i < 1025; i++) {
@@ -275,7 +290,7 @@ static void a_folder_has_a_bounded_number_of_them(void **state)
 
 		assert_int_equal(symlink("x", path), 0);
 	}
-	assert_int_equal(conf_find(folder, "b", &conf, &e), -E2BIG);
+	assert_int_equal(conf_find(folder, "b", &conf, &unusable, &e), -E2BIG);
 	assert_says(&e, "more than 1024 configurations");
 	assert_says(&e, folder);
 }
