@@ -1,11 +1,13 @@
 #include "plugin/cli.h"
 
 #include "plugin/base/file.h"
+#include "plugin/base/log.h"
 #include "plugin/cli_conf.h"
 #include "plugin/cli_defaults.h"
 #include "plugin/cli_gc.h"
 #include "plugin/cli_ip.h"
 #include "plugin/doctor.h"
+#include "plugin/selection.h"
 
 #include <errno.h>
 #include <getopt.h>
@@ -62,8 +64,9 @@ struct options {
 	const char *node;     /* doctor */
 	const char *defaults; /* doctor */
 	bool write;           /* defaults */
-	cJSON *annotations;   /* owned */
-	char **arguments;     /* behind the options */
+	bool help;
+	cJSON *annotations; /* owned */
+	char **arguments;   /* behind the options */
 	int count;
 };
 
@@ -78,6 +81,13 @@ static int wrong_call(struct error *e, const char *what)
 {
 	error_set(e, -EINVAL, ERROR_ENVIRONMENT, "%s (lamina --help)", what);
 	return 2;
+}
+
+static int wrong_option(struct error *e, bool known, const char *option)
+{
+	cleanup_free char *what = format_text(known ? "%.99s wants a value" : "unknown option %.99s", option);
+
+	return wrong_call(e, what);
 }
 
 static bool add_annotation(struct options *options, const char *pair)
@@ -142,13 +152,16 @@ static int read_options(int argc, char *argv[], struct options *options, struct 
 		{"node-name", required_argument, NULL, 'N'},
 		{"defaults", required_argument, NULL, 'D'},
 		{"write", no_argument, NULL, 'w'},
+		{"help", no_argument, NULL, 'h'},
 		{NULL, 0, NULL, 0},
 	};
 	int option;
 
 	opterr = 0;
-	while ((option = getopt_long(argc, argv, "", known, NULL)) != -1) {
-		if (option == 'j')
+	while ((option = getopt_long(argc, argv, ":h", known, NULL)) != -1) {
+		if (option == 'h')
+			options->help = true;
+		else if (option == 'j')
 			options->json = true;
 		else if (option == 'a' && !add_annotation(options, optarg))
 			return wrong_call(e, "--annotation wants KEY=VALUE");
@@ -159,7 +172,7 @@ static int read_options(int argc, char *argv[], struct options *options, struct 
 		else if (option == 'w')
 			options->write = true;
 		else if (option != 'a' && !read_ip_option(&options->ip, option))
-			return wrong_call(e, "unknown option, or one without its value");
+			return wrong_option(e, option == ':', argv[optind - 1]);
 	}
 	options->ip.json = options->json;
 	options->arguments = argv + optind;
@@ -187,6 +200,14 @@ static void print_attachment(FILE *out, const cJSON *attachment)
 	}
 }
 
+/* As in an ADD, where nobody is told. */
+static void warn_of_networks(const cJSON *annotations, const struct config *config)
+{
+	if (!config->reads_networks && json_text(annotations, ANNOTATION_NETWORKS))
+		log_write(LOG_WARNING,
+			ANNOTATION_NETWORKS " counts for nothing: there is no kubeconfig beside delegates");
+}
+
 static int plan_file(const char *path, const struct options *options, FILE *out, struct error *e)
 {
 	cleanup_json cJSON *conf = NULL;
@@ -206,6 +227,8 @@ static int plan_file(const char *path, const struct options *options, FILE *out,
 
 	if (cli_conf_plan(conf, CONFIG_DEFAULTS, &request, &config, &plan, e) < 0)
 		return 1;
+
+	warn_of_networks(options->annotations, &config);
 
 	cleanup_json cJSON *described = plan_describe(&plan);
 	const cJSON *attachment;
@@ -306,14 +329,15 @@ static int run_defaults(const struct options *options, FILE *out, struct error *
 static int dispatch(struct options *options, FILE *out, struct error *e)
 {
 	const char *command = options->count > 0 ? options->arguments[0] : "";
+	const struct ip_command nothing = {0};
 
 	if ((options->node || options->defaults) && strcmp(command, "doctor") != 0)
 		return wrong_call(e, "only doctor has --defaults and --node-name");
 	if (options->write && strcmp(command, "defaults") != 0)
 		return wrong_call(e, "only defaults has --write");
 	if (strcmp(command, "plan") == 0) {
-		if (options->count != 2)
-			return wrong_call(e, "plan wants one configuration file");
+		if (options->count != 2 || options->ip.conf || !heeds(&nothing, &options->ip))
+			return wrong_call(e, "plan wants one configuration file, and only --annotation and --json");
 		return plan_file(options->arguments[1], options, out, e);
 	}
 	if (strcmp(command, "ip") == 0)
@@ -332,16 +356,16 @@ int cli_run(int argc, char *argv[], char **ret, struct error *e)
 	cleanup_options struct options options = {.annotations = cJSON_CreateObject()};
 	size_t length = 0;
 
-	if (strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0 || strcmp(argv[1], "help") == 0) {
-		*ret = copy_text(help);
-		return 0;
-	}
 	if (strcmp(argv[1], "--version") == 0) {
 		*ret = copy_text("lamina " LAMINA_VERSION "\n");
 		return 0;
 	}
 	if (read_options(argc, argv, &options, e) != 0)
 		return 2;
+	if (options.help || same_text(options.arguments[0], "help")) {
+		*ret = copy_text(help);
+		return 0;
+	}
 
 	FILE *out = open_memstream(ret, &length);
 

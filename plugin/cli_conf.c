@@ -39,8 +39,8 @@ int cli_conf_read(const char *path, cJSON **ret, struct error *e)
 		return 0;
 	}
 	if (json_get(conf, "plugins"))
-		return error_set(
-			e, -ENOENT, ERROR_CONFIG, "%s has no plugin of type lamina, multus-cni or multus", path);
+		return error_set(e, -ENOENT, ERROR_CONFIG,
+			"%s has no plugin of type lamina, multus-cni, multus or multus-shim", path);
 	*ret = steal_ptr(conf);
 	return 0;
 }

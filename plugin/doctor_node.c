@@ -159,7 +159,7 @@ static void check_name(struct doctor *doctor, const char *name, bool configured)
 	if (is_this_binary(path))
 		return;
 	if (access(path, F_OK) < 0 && configured)
-		doctor_bad(doctor, "names", "install lamina there under this name (deploy/install.sh, or ln -s lamina)",
+		doctor_bad(doctor, "names", "install lamina there under this name (install.sh, or ln -s lamina)",
 			"the configuration's type is %s, and the runtime does not find %s: %s", name, path,
 			strerror(errno));
 	else if (access(path, F_OK) < 0)
@@ -291,6 +291,6 @@ void doctor_check_timer(struct doctor *doctor)
 	else
 		doctor_note(doctor, "gc-timer",
 			"lamina-gc.timer is not enabled: have lamina gc run every five minutes "
-			"(deploy/lamina-gc.timer, or "
+			"(the release's lamina-gc.timer, or "
 			"cron), since no runtime asks for it");
 }

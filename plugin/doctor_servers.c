@@ -220,7 +220,7 @@ static bool is_refused(const struct error *e)
 	return e->err == -EACCES && strstr(e->message, "HTTP 403");
 }
 
-#define RIGHTS "deploy/rbac.yaml has all that a node needs"
+#define RIGHTS "the release's rbac.yaml has all that a node needs"
 
 /* A kubelet's credential, which many configurations lend to plugins: the Node authorizer lets it read what belongs to
  * its node, and answers 403 for the rest, with this reason. */
@@ -233,7 +233,7 @@ static void tell_pods(struct doctor *doctor, const struct error *e)
 {
 	if (is_kubelet(e))
 		doctor_bad(doctor, "api",
-			"or rather give lamina a user of its own, by deploy/rbac.yaml and deploy/kubeconfig.sh",
+			"or rather give lamina a user of its own, by the release's rbac.yaml and kubeconfig.sh",
 			"a kubelet's own user may read only pods that are bound to its node: these start, but whether "
 			"another pod is gone nobody says, and its address is not taken over, but waits: %s",
 			e->message);

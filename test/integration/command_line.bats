@@ -72,6 +72,12 @@ two_pods()
 		'Exit status: 0 done, 1 failed (doctor: something is bad), 2 wrong call, 3 no such address' '4 refused' LAMINA_TRACE; do
 		[[ $output == *"$word"* ]] || fail "not in the help: $word"
 	done
+	local whole=$output call
+	for call in -h help 'ip --help' 'plan --help' 'doctor --json --help' 'ip release 10.188.0.9 -h'; do
+		# shellcheck disable=SC2086 # a call of several words
+		person $call
+		assert_equal "$call: $status/$stderr/$output" "$call: 0//$whole"
+	done
 	person --version
 	assert_equal "$status/$stderr" 0/
 	[[ $output =~ ^lamina\ [0-9]+\.[0-9]+\.[0-9]+$ ]]
@@ -82,12 +88,16 @@ two_pods()
 	for call in nonsense '--nonsense' plan 'plan a b' ip 'ip nonsense' 'ip ls extra' 'ip show' 'ip show 1 2' 'ip show 10.188.0.300' \
 		'ip release' 'ip release fd00::g' 'ip gc extra' 'ip import extra' 'ip export extra' 'ip ls --force' 'ip show 10.188.0.9 --dry-run' \
 		'ip release 10.188.0.9 --note x' 'ip export --from-api' 'ip ls --for a/b' 'plan a --annotation' 'plan a --annotation nonsense' 'ip ls --conf' \
-		'ip ls --kubeconfig /a' 'ip import --kubeconfig /a' 'gc --kubeconfig /a' 'ip gc --kubeconfig'; do
+		'plan a --dry-run' 'plan a --conf b' 'ip ls --kubeconfig /a' 'ip import --kubeconfig /a' 'gc --kubeconfig /a' 'ip gc --kubeconfig'; do
 		# shellcheck disable=SC2086 # a call of several words
 		person $call
 		assert_equal "$call: $status/$output" "$call: 2/"
 		[[ $stderr == "lamina: "* ]]
 	done
+	person ip ls --nonsense
+	[[ $stderr == "lamina: unknown option --nonsense (lamina --help)" ]]
+	person ip ls --conf
+	[[ $stderr == "lamina: --conf wants a value (lamina --help)" ]]
 }
 
 @test "an answer that cannot be written is a failure" {
@@ -121,6 +131,9 @@ two_pods()
 	jq -e 'length == 2 and .[0] == {interface: "eth0", network: "k8snet1", type: "flannel", kind: "exec"}
 		and .[1].interface == "net1" and .[1].fixed == ["10.188.0.217", "10.188.0.218"] and (.[1] | has("dynamic") | not)' <<<"$output"
 	assert_unchanged
+	person plan /run/good.conf --annotation k8s.v1.cni.cncf.io/networks=vlan7
+	assert_equal "$status" 0
+	[[ $stderr == "lamina: k8s.v1.cni.cncf.io/networks counts for nothing: there is no kubeconfig beside delegates" ]]
 	# Nobody needs rights for it.
 	run -0 node_exec setpriv --reuid 65534 --clear-groups /opt/cni/bin/lamina plan /run/good.conf
 }

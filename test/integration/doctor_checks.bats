@@ -80,14 +80,14 @@ unbind()
 	may '' "$(get '' nodes)"
 	may "$LEASES" "$(get coordination.k8s.io leases)"
 	may /namespaces/default "$(get '' pods)"
-	api_finds 1 'annotations are asked of the API server does not start.*pods "lamina-doctor" is forbidden.*right to get pods; deploy/rbac.yaml'
+	api_finds 1 'annotations are asked of the API server does not start.*pods "lamina-doctor" is forbidden.*right to get pods; the release.s rbac.yaml'
 	unbind ''
 	may '' "$(get '' pods), $(get '' nodes node-1)"
-	api_finds 1 'only this node.s own Node may be read: .* on another node is not taken over.*right to get nodes; deploy/rbac.yaml'
+	api_finds 1 'only this node.s own Node may be read: .* on another node is not taken over.*right to get nodes; the release.s rbac.yaml'
 	says ok node 'node-1 .*and the API server has it'
 	unbind "$LEASES"
 	may "$LEASES" "$(get coordination.k8s.io leases node-1)"
-	api_finds 2 'only this node.s own Lease may be read: .*right to get leases; deploy/rbac.yaml'
+	api_finds 2 'only this node.s own Lease may be read: .*right to get leases; the release.s rbac.yaml'
 	# Where none can be read, that is said, and not of others once more.
 	unbind "$LEASES"
 	api_finds 2 'leases: .*"node-1" is forbidden'
@@ -259,6 +259,7 @@ unbind()
 
 # bats test_tags=fault
 @test "a kernel without macvlan is a fault where a network of the configuration is one" {
+	kube_nad_crd
 	conf 'del(.delegates[1]) | .kubeconfig = "/etc/kubernetes/ssl/kube.kubeconfig"'
 	run --separate-stderr node_exec env LAMINA_FAULT=macvlan_kind:fail /opt/cni/bin/lamina doctor
 	nothing_bad

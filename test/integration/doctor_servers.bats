@@ -83,7 +83,7 @@ teardown()
 
 @test "the API server: rights, token, silence, and a kubeconfig that is none" {
 	kube_kubeconfig nobody | node_exec sh -c "cat >$SSL/kube.kubeconfig"
-	finds bad api 'HTTP 403.*right to get pods; deploy/rbac.yaml'
+	finds bad api 'HTTP 403.*right to get pods; the release.s rbac.yaml'
 	says bad api 'right to get nodes'
 	says bad api 'right to get leases'
 	says ok node 'node-1 \(the host'
@@ -105,6 +105,8 @@ teardown()
 @test "with a kubeconfig of the plugin's own: definitions of networks, and the right to write network-status and events" {
 	doctor
 	[[ $output != *networks:* ]]
+	conf '.type = "multus-shim"'
+	finds bad configuration 'type is multus-shim, and nothing says how .*: set kubeconfig in /etc/lamina/defaults.json'
 	conf ".kubeconfig = \"$SSL/kube.kubeconfig\""
 	finds bad networks 'does not start: .*install the CustomResourceDefinition network-attachment-definitions.k8s.cni.cncf.io'
 	kube_nad_crd
