@@ -1,5 +1,6 @@
 /* An attachment that other programs make: one plugin, or a list of them. Serves every configuration. */
 #include "delegate/chain.h"
+#include "delegate/conf.h"
 #include "plugin/addressing.h"
 #include "plugin/attachment.h"
 #include "plugin/device_info.h"
@@ -47,7 +48,8 @@ static int plan_exec(struct attachment *a, const struct request *request, const 
 	const cJSON *own = import_own_conf(a->conf);
 	struct exec_private *p;
 
-	if (read_chain(a, request, config, e) < 0)
+	/* Only here: what was made before there was such a limit has its DEL. */
+	if (conf_check_plugins(a->conf, a->path, e) < 0 || read_chain(a, request, config, e) < 0)
 		return e->err;
 	p = a->private;
 	return own ? addressing_read(own, a->path, config, &p->addressing, e) : 0;
