@@ -1,9 +1,14 @@
 #include "delegate/conf.h"
 
 #include "delegate/conf_shape.h"
+#include "delegate/text.h"
 
 #include <errno.h>
 #include <string.h>
+#include <strings.h>
+
+/* Of a value, in an error. */
+#define SHOWN_MAX ((size_t)100)
 
 int conf_parse_bytes(const char *bytes, size_t length, const char *what, cJSON **ret, struct error *e)
 {
@@ -24,6 +29,21 @@ int conf_parse_bytes(const char *bytes, size_t length, const char *what, cJSON *
 int conf_parse(const char *text, const char *what, cJSON **ret, struct error *e)
 {
 	return conf_parse_bytes(text, strlen(text), what, ret, e);
+}
+
+int conf_read_switch(const cJSON *list, const char *path, const char *key, bool *ret, struct error *e)
+{
+	const cJSON *value = json_get_exactly(list, key);
+	const char *text = cJSON_GetStringValue(value);
+
+	*ret = cJSON_IsTrue(value) || (text && strcasecmp(text, "true") == 0);
+	if (!value || *ret || cJSON_IsFalse(value) || (text && strcasecmp(text, "false") == 0))
+		return 0;
+
+	cleanup_free char *where = json_path(path, key), *printed = json_print(value);
+	cleanup_free char *shown = text_clean(printed, SHOWN_MAX);
+
+	return error_set(e, -EINVAL, ERROR_CONFIG, "%s is %s: it must be true or false", where, shown);
 }
 
 void conf_name(cJSON *conf, const char *name)
@@ -84,11 +104,7 @@ void conf_put_device(cJSON *conf, const char *device)
 /* A copy of the object that stands there, or an empty one. */
 static cJSON *copy_object(const cJSON *object)
 {
-	cJSON *copy = cJSON_IsObject(object) ? json_copy(object) : cJSON_CreateObject();
-
-	if (!copy)
-		abort();
-	return copy;
+	return cJSON_IsObject(object) ? json_copy(object) : json_must(cJSON_CreateObject());
 }
 
 /* Those arguments, each name once, in the order of their names for bsearch. */

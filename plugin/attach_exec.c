@@ -162,7 +162,8 @@ static int del_start_exec(struct attachment *a, struct run *run, struct error *e
 	if (read_chain(a, run->request, run->config, e) < 0)
 		return e->err;
 	p = a->private;
-	return chain_del_start(p->chain, call_params(a, run, "DEL"), a->result, run->call_deadline, e);
+	chain_del_start(p->chain, call_params(a, run, "DEL"), a->result, run->call_deadline);
+	return 0;
 }
 
 static bool del_ends_exec(struct attachment *a, int64_t deadline)
@@ -226,10 +227,7 @@ static void describe_exec(const struct attachment *a, cJSON *out)
 
 		cJSON_AddItemToArray(names, cJSON_CreateString(type ? type : ""));
 	}
-	if (cJSON_GetArraySize(names) > 0)
-		json_put(out, "plugins", names);
-	else
-		cJSON_Delete(names);
+	json_put_unless_empty(out, "plugins", names);
 }
 
 const struct attachment_ops attach_exec = {

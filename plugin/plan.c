@@ -232,7 +232,7 @@ static bool is_program(const struct attachment *a)
 static void start_program(struct plan *plan, size_t below, struct run *run, bool *failed, struct error *e)
 {
 	const int64_t deadline = run->call_deadline;
-	int64_t left = 0;
+	size_t left = 0;
 
 	for (size_t i = 0; i < below; i++)
 		left += is_program(plan->attachments[i]);
@@ -242,7 +242,7 @@ static void start_program(struct plan *plan, size_t below, struct run *run, bool
 
 		if (!is_program(a))
 			continue;
-		run->call_deadline = clock_now() + (deadline - clock_now()) / left--;
+		run->call_deadline = clock_share(deadline, left--);
 
 		int r = a->ops->del_start(a, run, &now);
 

@@ -24,6 +24,8 @@ struct wanted_network {
 	bool replaces_default;
 	struct nad_call *call;
 	struct nad nad;
+	char *resource;        /* of the device that was handed out to it; NULL: none */
+	struct error unusable; /* the first file of confDir that was passed over */
 	cJSON *conf;
 };
 
@@ -45,6 +47,8 @@ static void selection_clear(struct selection *selection)
 		if (network->call)
 			nad_call_free(network->call);
 		nad_clear(&network->nad);
+		free(network->resource);
+		error_clear(&network->unusable);
 		cJSON_Delete(network->conf);
 	}
 	free(selection->networks);
@@ -283,7 +287,7 @@ static int find_file(struct wanted_network *network, const struct config *config
 {
 	cleanup_error struct error ignored = {0};
 
-	if (conf_find(config->conf_dir, network->asked.name, &network->conf, &ignored) < 0)
+	if (conf_find(config->conf_dir, network->asked.name, &network->conf, &network->unusable, &ignored) < 0)
 		return e->err;
 	error_clear(e);
 	return 0;
@@ -295,7 +299,7 @@ static int load_definition(struct wanted_network *network, const struct config *
 	cleanup_free char *what = format_text("NetworkAttachmentDefinition %s/%s", network->asked.ns, name);
 
 	if (!network->nad.found || !*network->nad.config) {
-		if (conf_find(config->conf_dir, name, &network->conf, e) < 0)
+		if (conf_find(config->conf_dir, name, &network->conf, &network->unusable, e) < 0)
 			return error_wrap(
 				e, "%s%s", what, network->nad.found ? " has no spec.config" : " does not exist");
 		return 0;
@@ -348,6 +352,7 @@ static int choose_device(struct selection *selection, size_t index, struct error
 				network->asked.ns, network->asked.name, devices.count, resource);
 		return 0;
 	}
+	network->resource = copy_text(resource);
 	free(network->asked.device_id);
 	network->asked.device_id = copy_text(devices.ids[taken]);
 	conf_put_device(network->conf, devices.ids[taken]);
@@ -395,6 +400,29 @@ static int load(struct selection *selection, size_t index, struct error *e)
 	return 0;
 }
 
+/* Once, whatever number of networks is looked for there. */
+static void tell_unusable_file(const struct selection *selection)
+{
+	for (size_t i = 0; i < selection->count; i++) {
+		const struct wanted_network *network = &selection->networks[i];
+
+		if (network->unusable.err) {
+			log_write(LOG_WARNING, "passed over in the search for networks: %s", network->unusable.message);
+			return;
+		}
+	}
+}
+
+static int load_all(struct selection *selection, struct error *e)
+{
+	int r = 0;
+
+	for (size_t i = 0; r == 0 && i < selection->count; i++)
+		r = load(selection, i, e);
+	tell_unusable_file(selection);
+	return r;
+}
+
 /* --- into the plan --- */
 
 static void name_attachment(struct attachment *a, struct wanted_network *network)
@@ -406,7 +434,7 @@ static void name_attachment(struct attachment *a, struct wanted_network *network
 		a->path = format_text("%s/%s spec.config", network->asked.ns, network->asked.name);
 		free(a->name);
 		a->name = format_text("%s/%s", network->asked.ns, network->asked.name);
-		a->resource = steal_ptr(network->nad.resource);
+		a->resource = steal_ptr(network->resource);
 	} else {
 		a->path = format_text("%s in confDir", network->asked.name);
 	}
@@ -452,12 +480,8 @@ int selection_complete(struct plan *plan, const struct pod *pod, struct run *run
 		return e->err;
 	if (run->config->auxiliary_chain && pod && add_auxiliary_chain(&selection, e) < 0)
 		return e->err;
-	if (ask_for_all(&selection, e) < 0)
+	if (ask_for_all(&selection, e) < 0 || load_all(&selection, e) < 0)
 		return e->err;
-	for (size_t i = 0; i < selection.count; i++) {
-		if (load(&selection, i, e) < 0)
-			return e->err;
-	}
 	trace_step("networks known");
 	for (size_t i = 0; i < selection.count; i++) {
 		if (plan_network(plan, &selection.networks[i], run, e) < 0)

@@ -222,7 +222,7 @@ bool state_is_anothers(const char *cni_dir, const char *container_id, const stru
 	while (dir && !found && (entry = readdir(dir))) {
 		cleanup_free char *path = record_path(cni_dir, entry->d_name);
 
-		found = entry->d_type != DT_DIR && request_is_name(entry->d_name) &&
+		found = entry->d_type != DT_DIR && is_cni_name(entry->d_name) &&
 			strcmp(entry->d_name, container_id) != 0 && names_sandbox(path, id, boot_id);
 	}
 	return found;

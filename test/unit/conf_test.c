@@ -234,22 +234,30 @@ static void put(const char *folder, const char *name, const char *text)
 		fail_msg("%s", e.message);
 }
 
-static void assert_found(const char *folder, const char *name, const char *expected)
+/* says: of the file that is passed over on the way; NULL: whatever. */
+static void assert_found_behind(const char *folder, const char *name, const char *expected, const char *says)
 {
 	cleanup_json cJSON *conf = NULL;
-	cleanup_error struct error e = {0};
+	cleanup_error struct error e = {0}, unusable = {0};
 
-	if (conf_find(folder, name, &conf, &e) < 0)
+	if (conf_find(folder, name, &conf, &unusable, &e) < 0)
 		fail_msg("%s", e.message);
 	assert_prints(conf, expected);
+	if (says)
+		assert_says(&unusable, says);
+}
+
+static void assert_found(const char *folder, const char *name, const char *expected)
+{
+	assert_found_behind(folder, name, expected, NULL);
 }
 
 static void assert_missing(const char *folder, const char *name, const char *part)
 {
 	cJSON *conf = NULL;
-	cleanup_error struct error e = {0};
+	cleanup_error struct error e = {0}, unusable = {0};
 
-	assert_int_equal(conf_find(folder, name, &conf, &e), -ENOENT);
+	assert_int_equal(conf_find(folder, name, &conf, &unusable, &e), -ENOENT);
 	assert_null(conf);
 	assert_says(&e, folder);
 	assert_says(&e, name);
@@ -302,7 +310,7 @@ static void what_cannot_be_used_is_passed_over(void **state)
 		put(folder, files[i].name, files[i].text);
 		assert_missing(folder, "b", files[i].says);
 		put(folder, "1.conf", "{\"name\":\"b\",\"type\":\"x\"}");
-		assert_found(folder, "b", "{\"name\":\"b\",\"type\":\"x\"}");
+		assert_found_behind(folder, "b", "{\"name\":\"b\",\"type\":\"x\"}", files[i].says);
 		unlink(path);
 		unlink(later);
 	}
@@ -330,7 +338,7 @@ static void what_is_no_file_is_passed_over(void **state)
 static void a_folder_has_a_bounded_number_of_them(void **state)
 {
 	const char *folder = *state;
-	cleanup_error struct error e = {0};
+	cleanup_error struct error e = {0}, unusable = {0};
 	cJSON *conf = NULL;
 
 	for (int i = 0; i < 1025; i++) {
@@ -338,7 +346,7 @@ static void a_folder_has_a_bounded_number_of_them(void **state)
 
 		assert_int_equal(symlink("x", path), 0);
 	}
-	assert_int_equal(conf_find(folder, "b", &conf, &e), -E2BIG);
+	assert_int_equal(conf_find(folder, "b", &conf, &unusable, &e), -E2BIG);
 	assert_says(&e, "more than 1024 configurations");
 	assert_says(&e, folder);
 }
@@ -412,7 +420,8 @@ static void a_list_takes_the_plugins_beside_it(void **state)
 
 static void a_list_may_have_no_more_than_its_own(void **state)
 {
-	static const char *const yes[] = {"true", "\"true\"", "\"TRUE\""}, *const no[] = {"false", "\"False\"", "null"};
+	static const char *const yes[] = {"true", "\"true\"", "\"TRUE\""}, *const no[] = {"false", "\"False\""};
+	static const char *const neither[] = {"null", "1", "{}", "\"yes\"", "\"\""};
 	const char *folder = *state;
 
 	put(folder, "l/1.conf", "{\"type\":\"y\"}");
@@ -435,8 +444,18 @@ static void a_list_may_have_no_more_than_its_own(void **state)
 	assert_unread(folder, "a.conflist", "a.conflist has no plugins");
 	put(folder, "a.conflist", "{\"name\":\"m\"}");
 	assert_unread(folder, "a.conflist", "a.conflist has no plugins");
-	put(folder, "a.conflist", "{\"name\":\"l\",\"loadOnlyInlinedPlugins\":\"x\"}");
-	assert_unread(folder, "a.conflist", "loadOnlyInlinedPlugins must be true or false");
+	for (size_t i = 0; i < ARRAY_SIZE(neither); i++) {
+		cleanup_free char *text = format_text("{\"name\":\"l\",\"loadOnlyInlinedPlugins\":%s}", neither[i]);
+		cleanup_free char *expected =
+			format_text("/a.conflist.loadOnlyInlinedPlugins is %s: it must be true or false", neither[i]);
+
+		put(folder, "a.conflist", text);
+		assert_unread(folder, "a.conflist", expected);
+	}
+	/* libcni's keys count as they are spelled. */
+	put(folder, "a.conflist", "{\"name\":\"l\",\"loadonlyinlinedplugins\":true}");
+	assert_read(folder, "a.conflist",
+		"{\"name\":\"l\",\"loadonlyinlinedplugins\":true,\"plugins\":[{\"type\":\"y\"}]}");
 }
 
 static void a_lists_name_leads_nowhere_else(void **state)

@@ -131,6 +131,23 @@ static void what_was_asked_survives_the_record(void **state)
 	assert_true(cJSON_Compare(printed, wanted, true));
 }
 
+/* multus reads true alone there; of the rest it would refuse the whole file. */
+static void a_lists_switches_are_printed_as_true(void **state)
+{
+	cleanup_json cJSON *element = make_element(
+		"{\"name\":\"n\",\"disableCheck\":\"TRUE\",\"disableGC\":\"False\",\"plugins\":[{\"type\":\"t\"}]}",
+		"");
+	cleanup_attachment struct attachment *a = element_read(element, 1, "eth0", true);
+	const struct request request = {.ifname = "eth0", .network = "outer", .version = "1.0.0"};
+	const struct run run = {.request = &request};
+	const struct plan plan = {.attachments = &a, .count = 1};
+	cleanup_json cJSON *printed = element_print(a, &plan, true, &run);
+
+	(void)state;
+	assert_true(cJSON_IsTrue(json_dig(printed, "ConfList", "disableCheck", NULL)));
+	assert_null(json_dig(printed, "ConfList", "disableGC", NULL));
+}
+
 /* Only where some network names the default route is anything filtered, by family. */
 static void who_gives_up_the_default_route(void **state)
 {
@@ -210,6 +227,8 @@ static void runtime_config_is_as_go_prints_it(void **state)
 		"{\"portMappings\":[{\"hostPort\":80,\"containerPort\":0},{\"hostPort\":0,\"containerPort\":1,"
 		"\"protocol\":"
 		"\"udp\",\"hostIP\":\"::1\"}]}");
+	check_runtime_config("{\"portMappings\":[{\"hostPort\":1e300}],\"bandwidth\":{\"ingressRate\":1.5}}",
+		"{\"portMappings\":[{\"hostPort\":1e300}],\"bandwidth\":{\"ingressRate\":1.5}}");
 	check_runtime_config("{\"bandwidth\":{\"ingressRate\":9007199254740993,\"x\":1}}",
 		"{\"bandwidth\":{\"ingressRate\":9007199254740993,\"ingressBurst\":0,\"egressRate\":0,\"egressBurst\":"
 		"0}}");
@@ -252,6 +271,7 @@ int main(void)
 		cmocka_unit_test(an_element_without_a_configuration_is_beyond_use),
 		cmocka_unit_test(many_capabilities_are_written_in_no_time),
 		cmocka_unit_test(what_was_asked_survives_the_record),
+		cmocka_unit_test(a_lists_switches_are_printed_as_true),
 		cmocka_unit_test(who_gives_up_the_default_route),
 		cmocka_unit_test(a_list_that_is_whole_is_not_mended),
 		cmocka_unit_test(runtime_config_is_as_go_prints_it),
