@@ -45,8 +45,11 @@ static int read_cached(const char *path, struct cached_result *ret)
 		   *ifname = json_text(cache, "ifName"), *netns = json_text(cache, "netns"),
 		   *outer = json_text(json_get(cache, "lamina"), "network");
 	const cJSON *capabilities = json_get(cache, "capabilityArgs");
+	cleanup_error struct error ignored = {0};
 
-	if (!container_id || !network || !ifname || !request_is_container(container_id))
+	/* A DEL that nobody sent may be called with both. */
+	if (!container_id || !network || !ifname || !request_is_container(container_id) || !*ifname ||
+		request_check_ifname(ifname, &ignored) < 0)
 		return -EBADMSG;
 	*ret = (struct cached_result){
 		.path = copy_text(path),

@@ -24,7 +24,7 @@ static bool is_of(const cJSON *cache, const char *file, const char *container_id
 
 	cleanup_free char *name = format_text("%s-%s-%s", network, container_id, interface);
 
-	return strcmp(name, file) == 0 && (!owner || strcmp(owner, ifname) == 0);
+	return *interface && strcmp(name, file) == 0 && (!owner || strcmp(owner, ifname) == 0);
 }
 
 /* Which of the pod's networks it was: ours say it, else the interface does; one that nobody knows comes behind all. */
