@@ -42,6 +42,19 @@ put_by_proxy()
 		https://192.168.122.11:3379/v3/kv/put "${@:3}"
 }
 
+@test "a question that nothing comes to be asked is not answered with yes" {
+	run ! jq -e '.x' < <(false)
+	run ! jq -se '.[]' </dev/null
+	run -0 jq -e '.x' <<<'{"x": 1}'
+	assert_equal "$output" 1
+	run -1 jq -re '.x' <<<'{"x": false}'
+	assert_equal "$output" false
+	# Others may be about nothing.
+	run -0 jq -r '.x' </dev/null
+	run -0 jq -rn '$ARGS.positional[0]' --args -- -e
+	assert_equal "$output" -e
+}
+
 @test "two nodes on one switch have hosts' names, files and networks of their own" {
 	assert_equal "$(on 1 node_exec hostname) $(on 2 node_exec hostname)" "node-1 node-2"
 	on 2 node_exec ping -q -c 1 -W 2 192.168.122.11
