@@ -61,7 +61,9 @@ fixed()
 @test "the annotations of the API server's pod decide, without a capability" {
 	fixed
 	assert_json '.ips | length == 1'
+	conf_edit '.cniVersion = "0.4.0" | .prevResult = ($it | .cniVersion = "0.4.0")' --argjson it "$output"
 	cni CHECK
+	assert_ok
 	lamina ip ls --json | jq -e '.[] | select(.address == "10.188.0.218") | .pod == "db-0" and .kind == "fixed"'
 }
 
