@@ -357,13 +357,17 @@ teardown()
 }
 
 @test "GC removes a pod's networks with the pod" {
-	networks_pod 'vlan7@db0'
+	networks_pod 'vlan7@db0,two'
+	fresh_stubs
 	cni ADD
 	assert_ok
 	conf_edit '.cniVersion = "1.1.0" | .["cni.dev/valid-attachments"] = []'
 	cni GC
 	assert_ok
 	refute_link db0
+	# What is a program's, too.
+	assert_equal "$(stub_calls first) $(stub_calls second)" 'ADD DEL ADD DEL'
+	stub_env second 2 | grep -x CNI_IFNAME=net3
 	assert_equal "$(lamina ip ls --json | jq 'map(select(.container)) | length')" 0
 	node_exec test ! -e "/var/lib/cni/multus/$CID"
 }
