@@ -136,6 +136,21 @@ fixed()
 	fixed
 }
 
+@test "a static pod whose mirror is written while ADD asks for it gets its address" {
+	local uid=0123456789abcdef0123456789abcdef
+	kube_place lamina "$PROXY_ADDRESS"
+	kube_delete_pod default db-0
+	pod_args default db-0 "$uid"
+	cni_start ADD
+	# A cache's, and the last word.
+	proxy_await 2 answer
+	kube_put_pod default db-0 '.metadata.annotations = {"kube-ipam.ip": "10.188.0.218", "kubernetes.io/config.mirror": "'"$uid"'"}'
+	cni_wait
+	assert_ok
+	assert_equal "$(pod_addrs net1)" 10.188.0.218/16
+	jq -s -e '[.[] | select(.event == "answer").status] | .[:2] == [404, 404] and index(200) > 1' "$PROXY/log" || fail "$(proxy_log)"
+}
+
 @test "an annotation that changes later changes nothing of a pod that runs" {
 	fixed
 	kube_annotate default db-0 kube-ipam.ip 10.188.0.219

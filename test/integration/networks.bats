@@ -291,6 +291,25 @@ teardown()
 	assert_equal "$(pod_addrs net2)" 10.7.0.10/16
 }
 
+@test "a pod that is written while ADD asks for it gets its networks" {
+	# A static pod, so that its UID is known before.
+	local uid=0123456789abcdef0123456789abcdef
+	proxy_up_kube late 192.168.122.11:7443
+	conf_edit '.kubeconfig += "-by-proxy"'
+	kube_kubeconfig lamina | sed 's/192.168.122.10:6443/192.168.122.11:7443/' |
+		node_exec sh -c 'cat >"$1"' sh "$NETWORKS_KUBECONFIG-by-proxy"
+	pod_args default web-1 "$uid"
+	cni_start ADD
+	# A cache's, and the last word.
+	proxy_await 2 answer
+	kube_put_pod default web-1 '.metadata.annotations = {"k8s.v1.cni.cncf.io/networks": "vlan7@db0", "kubernetes.io/config.mirror": "'"$uid"'"}'
+	cni_wait
+	assert_ok
+	jq -s -e '[.[] | select(.event == "answer").status] | .[:2] == [404, 404] and index(200) > 1' "$PROXY/log" || fail "$(proxy_log)"
+	proxy_down
+	assert_equal "$(pod_addrs db0)" 10.7.0.10/16
+}
+
 @test "CHECK knows the pod's networks" {
 	networks_pod 'vlan7@db0'
 	cni ADD
