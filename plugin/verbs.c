@@ -9,6 +9,7 @@
 #include "plugin/default_route.h"
 #include "plugin/import.h"
 #include "plugin/lease_outbox.h"
+#include "plugin/leftovers.h"
 #include "plugin/pod.h"
 #include "plugin/readiness.h"
 #include "plugin/report.h"
@@ -248,14 +249,13 @@ int verb_add(const struct request *request, cJSON **ret, struct error *e)
 	return e->err;
 }
 
-/* Where nothing is recorded, a namespace is the container's unless another one's record names it: a runtime also calls
- * DEL for an ADD that was refused since somebody else's interface was there. */
+/* Where no record of ours says which it is, a namespace is the container's unless another one's record names it: a
+ * runtime also calls DEL for an ADD that was refused since somebody else's interface was there. */
 static bool is_pods(const struct run *run, const struct record *record)
 {
 	if (record->ours)
 		return sandbox_is(&record->sandbox, &run->sandbox, run->boot_id);
-	return (!record->assumed && !record->recalled) ||
-	       !state_is_anothers(run->config->cni_dir, run->request->container_id, &run->sandbox, run->boot_id);
+	return !state_is_anothers(run->config->cni_dir, run->request->container_id, &run->sandbox, run->boot_id);
 }
 
 /* Enters the namespace at path if it is the pod's. One that came later at the same path is a successor's: it is left
@@ -367,7 +367,9 @@ int verb_del(const struct request *request, struct error *e)
 	readiness_note(&config);
 	process_adopt_orphans();
 	assume_networks(&record, &run);
-	return verb_take_down(&run, &record, e);
+	if (verb_take_down(&run, &record, e) == 0)
+		leftovers_clear(&record, &run);
+	return e->err;
 }
 
 int verb_check(const struct request *request, struct error *e)
