@@ -239,7 +239,8 @@ put_by_proxy()
 	((status == 0))
 	assert_equal "$(pod_addrs net1)" 10.188.0.10/16
 	etcd_dump | jq -e 'with_entries(select(.key | test("/used/"))) == {"/etcd-cni/networks/k8snet2/used/10.188.0.10": "cid-2"}'
-	node_exec cat /var/lib/cni/results/k8snet2-cid-1-net1 | jq -e '.result.ips[0].address == "10.188.0.218/16"
+	# Without a version in the delegate's configuration it is the oldest form.
+	node_exec cat /var/lib/cni/multus/results/k8snet2-cid-1-net1 | jq -e '.result.ip4.ip == "10.188.0.218/16"
 		and .networkName == "k8snet2" and .ifName == "net1" and .containerId == "cid-1" and (.cniArgs | contains([["K8S_POD_NAME", "database-1-0"]]))'
 	node_exec cat /var/lib/cni/multus/cid-1 | jq -e 'length == 2'
 	old_cni DEL
