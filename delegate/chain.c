@@ -114,28 +114,36 @@ static const cJSON *get_exactly(const cJSON *object, const char *key)
 	return found;
 }
 
-static int pick_runtime_config(struct chain_plugin *plugin, const char *path, const cJSON *capabilities,
-	const cJSON *runtime_config, struct error *e)
+static int check_capabilities(const char *path, const cJSON *capabilities, struct error *e)
 {
 	const cJSON *capability;
 
 	cJSON_ArrayForEach(capability, capabilities)
 	{
-		const cJSON *value = get_exactly(runtime_config, capability->string);
-
 		if (!cJSON_IsBool(capability) && !cJSON_IsNull(capability)) {
 			cleanup_free char *shown = text_quote(capability->string, strlen(capability->string), 100);
 
 			return error_set(e, -EINVAL, ERROR_CONFIG, "%s%scapabilities: %s must be true or false", path,
 				*path ? "." : "", shown);
 		}
-		if (get_exactly(capabilities, capability->string) != capability || !cJSON_IsTrue(capability) || !value)
+	}
+	return 0;
+}
+
+/* A tenant may declare very many capabilities; the runtime has few values for them. */
+static void pick_runtime_config(struct chain_plugin *plugin, const cJSON *capabilities, const cJSON *runtime_config)
+{
+	const cJSON *value;
+
+	cJSON_ArrayForEach(value, runtime_config)
+	{
+		if (get_exactly(runtime_config, value->string) != value ||
+			!cJSON_IsTrue(get_exactly(capabilities, value->string)))
 			continue;
 		if (!plugin->runtime_config)
 			plugin->runtime_config = cJSON_CreateObject();
-		cJSON_AddItemToObject(plugin->runtime_config, capability->string, json_copy(value));
+		cJSON_AddItemToObject(plugin->runtime_config, value->string, json_copy(value));
 	}
-	return 0;
 }
 
 bool chain_is_own_type(const char *type)
@@ -160,7 +168,8 @@ static int read_plugin(struct chain_plugin *plugin, const cJSON *conf, const cha
 			"a plugin must not call itself; name the plugin that makes the interface", e);
 	plugin->type = copy_text(head->type);
 	plugin->conf = json_copy(conf);
-	return pick_runtime_config(plugin, path, head->capabilities, runtime_config, e);
+	pick_runtime_config(plugin, head->capabilities, runtime_config);
+	return check_capabilities(path, head->capabilities, e);
 }
 
 /* libcni takes true, false, and both as strings. */

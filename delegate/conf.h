@@ -10,12 +10,21 @@
 /* Of one file or definition; more than the API server keeps of one. */
 #define CONF_MAX ((size_t)2 << 20)
 
-/** Parses it: a JSON object of at most CONF_MAX bytes. what names it in errors ("NetworkAttachmentDefinition ns/name:
- * spec.config"). *ret is the caller's. */
+/** Of one list: each is a program that is run. */
+#define CONF_MAX_PLUGINS ((size_t)64)
+
+/** Parses it: a JSON object of at most CONF_MAX bytes, checked by conf_check_plugins. what names it in errors
+ * ("NetworkAttachmentDefinition ns/name: spec.config"). *ret is the caller's. */
 int conf_parse(const char *text, const char *what, cJSON **ret, struct error *e);
 
 /** Whether it is a list; with both keys it is one plugin, as for chain_read. */
 bool conf_is_list(const cJSON *conf);
+
+/** How many plugins there are to put something into: 1, unless it is a list. */
+size_t conf_count_plugins(const cJSON *conf);
+
+/** Whether they are no more than CONF_MAX_PLUGINS. ERROR_CONFIG; what names the configuration. */
+int conf_check_plugins(const cJSON *conf, const char *what, struct error *e);
 
 /** Gives it the name where it has none, or an empty one. */
 void conf_name(cJSON *conf, const char *name);

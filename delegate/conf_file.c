@@ -9,9 +9,8 @@
 #include <strings.h>
 #include <sys/stat.h>
 
-/* More than anybody has networks in files, or plugins in a list. */
+/* More than anybody has networks in files. */
 #define MAX_FILES ((size_t)1024)
-#define MAX_CHAINED ((size_t)64)
 #define SHOWN_MAX ((size_t)300)
 
 static const char *const all_endings[] = {".conf", ".json", ".conflist", NULL};
@@ -195,7 +194,7 @@ int conf_add_chained(cJSON *list, const char *path, struct error *e)
 	const cJSON *inlined = json_get(list, "plugins");
 	cleanup_json cJSON *plugins = inlined ? json_copy(inlined) : cJSON_CreateArray();
 
-	if (!folder || list_files(folder, chained_endings, MAX_CHAINED, &paths, e) < 0)
+	if (!folder || list_files(folder, chained_endings, CONF_MAX_PLUGINS, &paths, e) < 0)
 		return e->err;
 	for (size_t i = 0; i < paths.count; i++) {
 		cJSON *plugin = NULL;

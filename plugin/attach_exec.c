@@ -1,8 +1,8 @@
 /* An attachment that other programs make: one plugin, or a list of them. Serves every configuration. */
 #include "delegate/chain.h"
+#include "delegate/conf.h"
 #include "plugin/addressing.h"
 #include "plugin/attachment.h"
-#include "plugin/base/log.h"
 #include "plugin/device_info.h"
 #include "plugin/import.h"
 
@@ -48,7 +48,8 @@ static int plan_exec(struct attachment *a, const struct request *request, const 
 	const cJSON *own = import_own_conf(a->conf);
 	struct exec_private *p;
 
-	if (read_chain(a, request, config, e) < 0)
+	/* Only here: what was made before there was such a limit has its DEL. */
+	if (conf_check_plugins(a->conf, a->path, e) < 0 || read_chain(a, request, config, e) < 0)
 		return e->err;
 	p = a->private;
 	return own ? addressing_read(own, a->path, config, &p->addressing, e) : 0;
@@ -171,23 +172,13 @@ static bool del_ends_exec(struct attachment *a, int64_t deadline)
 	return chain_del_ends(p->chain, deadline);
 }
 
-/* What a program misses of a namespace that is gone it will miss in every retry; nothing is left there to take down.
- * Go's words for ENOENT, by which multus forgets such a delegate, too. */
-static bool is_gone_with_namespace(const struct run *run, const struct error *e)
-{
-	if (run->pod || run->going_back || !strstr(e->message, "no such file or directory"))
-		return false;
-	log_write(LOG_WARNING, "the namespace is gone, and what was in it: %s", e->message);
-	return true;
-}
-
 static int del_finish_exec(struct attachment *a, struct run *run, struct error *e)
 {
 	struct exec_private *p = a->private;
 
 	if (a->made.exec == MADE_NOTHING)
 		return 0;
-	if (chain_del_finish(p->chain, e) < 0 && !is_gone_with_namespace(run, e))
+	if (chain_del_finish(p->chain, e) < 0 && !attachment_gone_with_namespace(run, e))
 		return e->err;
 	error_clear(e);
 	device_info_remove(a, run);

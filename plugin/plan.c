@@ -4,6 +4,7 @@
 #include "plugin/base/fault.h"
 #include "plugin/base/log.h"
 #include "plugin/default_route.h"
+#include "plugin/results.h"
 
 #include <errno.h>
 #include <string.h>
@@ -135,7 +136,8 @@ int plan_inspect(struct plan *plan, struct run *run, struct error *e)
 	for (size_t i = 0; i < plan->count; i++) {
 		struct attachment *a = plan->attachments[i];
 
-		if (check_name_free(a, run, e) < 0 || a->ops->inspect(a, run, e) < 0)
+		if (results_check_name(a, run->request->container_id, e) < 0 || check_name_free(a, run, e) < 0 ||
+			a->ops->inspect(a, run, e) < 0)
 			return e->err;
 	}
 	return 0;

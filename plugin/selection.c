@@ -10,6 +10,10 @@
 #include <errno.h>
 #include <string.h>
 
+/* Of all the pod's networks together, with what the pod puts into each plugin: they are kept in memory several times.
+ */
+#define MAX_CONFIGURATIONS ((size_t)2 << 20)
+
 #define BLANKS " \t\r\n\v\f"
 
 /* A network on its way into the plan. */
@@ -28,6 +32,8 @@ struct selection {
 	size_t count;
 	const struct pod *pod;
 	struct run *run;
+	struct pod_devices devices;
+	size_t bytes; /* of the configurations that are loaded */
 };
 
 static void selection_clear(struct selection *selection)
@@ -42,6 +48,7 @@ static void selection_clear(struct selection *selection)
 		cJSON_Delete(network->conf);
 	}
 	free(selection->networks);
+	pod_devices_clear(&selection->devices);
 }
 #define cleanup_selection CLEANUP(selection_clear)
 
@@ -293,7 +300,10 @@ static int load_definition(struct wanted_network *network, const struct config *
 				e, "%s%s", what, network->nad.found ? " has no spec.config" : " does not exist");
 		return 0;
 	}
-	if (conf_parse(network->nad.config, what, &network->conf, e) < 0)
+
+	cleanup_free char *text = steal_ptr(network->nad.config);
+
+	if (conf_parse(text, what, &network->conf, e) < 0)
 		return e->err;
 	conf_name(network->conf, name);
 	return 0;
@@ -323,7 +333,8 @@ static int choose_device(struct selection *selection, size_t index, struct error
 		uid = selection->pod->object.uid;
 	if (!uid)
 		return 0;
-	if (devices_read(DEVICES_CHECKPOINT, uid, resource, &devices, e) < 0)
+	if ((!selection->devices.entries && devices_read(DEVICES_CHECKPOINT, uid, &selection->devices, e) < 0) ||
+		devices_find(&selection->devices, resource, &devices, e) < 0)
 		return error_wrap(e, "network %s/%s: resource %s", network->asked.ns, network->asked.name, resource);
 	for (size_t i = 0; i < index; i++) {
 		const char *other = selection->networks[i].nad.resource;
@@ -343,7 +354,7 @@ static int choose_device(struct selection *selection, size_t index, struct error
 	return 0;
 }
 
-static int load(struct selection *selection, size_t index, struct error *e)
+static int read_conf(struct selection *selection, size_t index, struct error *e)
 {
 	struct wanted_network *network = &selection->networks[index];
 
@@ -353,7 +364,31 @@ static int load(struct selection *selection, size_t index, struct error *e)
 		return conf_read_path(network->file, &network->conf, e);
 	if (await_definition(selection, network, e) < 0)
 		return network->of_node ? find_file(network, selection->run->config, e) : e->err;
-	if (load_definition(network, selection->run->config, e) < 0 || choose_device(selection, index, e) < 0)
+	return load_definition(network, selection->run->config, e) < 0 ? e->err : choose_device(selection, index, e);
+}
+
+/* Before the arguments are there: they would be copied into each plugin. */
+static int check_size(struct selection *selection, const struct wanted_network *network, struct error *e)
+{
+	const struct network_element *asked = &network->asked;
+	cleanup_free char *conf = json_print(network->conf),
+			  *args = asked->cni_args ? json_print(asked->cni_args) : NULL;
+
+	selection->bytes += strlen(conf) + (args ? strlen(args) * conf_count_plugins(network->conf) : 0);
+	if (selection->bytes <= MAX_CONFIGURATIONS)
+		return 0;
+	return error_set(e, -E2BIG, ERROR_CONFIG,
+		"the configurations of the pod's networks, up to %s%s%s, have more than %zu bytes together with the "
+		"pod's cni-args: make them smaller, or ask for fewer networks",
+		network->file ? network->file : asked->ns, network->file ? "" : "/", network->file ? "" : asked->name,
+		MAX_CONFIGURATIONS);
+}
+
+static int load(struct selection *selection, size_t index, struct error *e)
+{
+	struct wanted_network *network = &selection->networks[index];
+
+	if (read_conf(selection, index, e) < 0 || check_size(selection, network, e) < 0)
 		return e->err;
 	if (network->asked.cni_args)
 		conf_put_args(network->conf, network->asked.cni_args);
@@ -394,6 +429,8 @@ static int plan_network(struct plan *plan, struct wanted_network *network, const
 	const unsigned int index = network->replaces_default ? 0 : (unsigned int)plan->count;
 	cleanup_attachment struct attachment *a = attachment_new(network->conf, index, run->request->ifname);
 
+	/* It has a copy. */
+	cJSON_Delete(steal_ptr(network->conf));
 	name_attachment(a, network);
 	if ((*a->ifname && check_ifname(a, e) < 0) || a->ops->plan(a, run->request, run->config, e) < 0)
 		return e->err;

@@ -25,6 +25,7 @@ static void put_true(cJSON *to, const cJSON *from, const char *key)
 		json_put(to, key, cJSON_CreateTrue());
 }
 
+/* A map of Go's: it tells cases apart, and the last one of a name counts. */
 static void put_capabilities(cJSON *to, const cJSON *conf)
 {
 	cJSON *out = cJSON_CreateObject();
@@ -33,7 +34,7 @@ static void put_capabilities(cJSON *to, const cJSON *conf)
 	cJSON_ArrayForEach(item, json_get(conf, "capabilities"))
 	{
 		if (item->string && cJSON_IsBool(item))
-			json_put(out, item->string, json_copy(item));
+			cJSON_AddItemToObject(out, item->string, json_copy(item));
 	}
 	if (out->child)
 		json_put(to, "capabilities", out);

@@ -372,6 +372,23 @@ int verb_del(const struct request *request, struct error *e)
 	return e->err;
 }
 
+/* A record that is lost leads to libcni's cache, by which multus goes, too. */
+static int load_checked(const struct request *request, const struct config *config, struct record *ret, struct error *e)
+{
+	if (state_load(config->cni_dir, request->container_id, request->ifname, ret, e) == 0)
+		return 0;
+	if (e->err != -ENOENT)
+		return e->err;
+	record_clear(ret);
+	if (!state_recall(request, config, false, ret))
+		return error_set(e, -ENOENT, ERROR_NO_NAMESPACE, "container %s has no recorded interface %s",
+			request->container_id, request->ifname);
+	error_clear(e);
+	log_write(
+		LOG_WARNING, "container %s has no record: going by %s/results", request->container_id, config->cni_dir);
+	return 0;
+}
+
 int verb_check(const struct request *request, struct error *e)
 {
 	cleanup_config struct config config = {0};
@@ -382,12 +399,8 @@ int verb_check(const struct request *request, struct error *e)
 		return e->err;
 	if (!json_get(request->conf, "prevResult"))
 		return error_set(e, -EINVAL, ERROR_CONFIG, "required prevResult missing");
-	if (state_load(config.cni_dir, request->container_id, request->ifname, &record, e) < 0) {
-		if (e->err == -ENOENT)
-			return error_set(e, -ENOENT, ERROR_NO_NAMESPACE, "container %s has no recorded interface %s",
-				request->container_id, request->ifname);
+	if (load_checked(request, &config, &record, e) < 0)
 		return e->err;
-	}
 	if (!record.done || record.going)
 		return error_set(e, -EINVAL, ERROR_IO, "the %s of container %s was never completed: call DEL",
 			record.going ? "DEL" : "ADD", request->container_id);

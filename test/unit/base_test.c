@@ -292,6 +292,26 @@ static void removes_files_and_leftovers(void **state)
 	assert_non_null(strstr(e.message, folder));
 }
 
+/* A file of the longest name that there is, and one of a longer one. */
+static void serves_every_name_that_a_file_can_have(void **state)
+{
+	const char *folder = *state;
+	cleanup_free char *longest = format_text("%s/%0*d", folder, NAME_MAX, 7);
+	cleanup_free char *longer = format_text("%s/%0*d", folder, NAME_MAX + 1, 7);
+	cleanup_free char *got = NULL;
+	cleanup_error struct error e = {0};
+
+	assert_int_equal(file_write(longest, 0600, "whole", 5, &e), 0);
+	assert_int_equal(file_read(longest, 100, &got, NULL, &e), 0);
+	assert_string_equal(got, "whole");
+	assert_int_equal(count_entries(folder), 1);
+	assert_int_equal(file_remove(longest, &e), 0);
+	assert_int_equal(count_entries(folder), 0);
+	assert_int_equal(file_remove(longer, &e), 0);
+	assert_int_equal(file_write(longer, 0600, "whole", 5, &e), -ENAMETOOLONG);
+	assert_int_equal(count_entries(folder), 0);
+}
+
 static void leaves_nothing_when_it_cannot_write(void **state)
 {
 	const char *folder = *state;
@@ -410,6 +430,7 @@ int main(void)
 		WITH_FOLDER(replaces_files_in_one_step),
 		WITH_FOLDER(lets_writers_take_turns),
 		WITH_FOLDER(removes_files_and_leftovers),
+		WITH_FOLDER(serves_every_name_that_a_file_can_have),
 		WITH_FOLDER(leaves_nothing_when_it_cannot_write),
 		WITH_FOLDER(makes_folders),
 		cmocka_unit_test(codes_base64),

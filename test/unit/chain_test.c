@@ -4,6 +4,7 @@
 
 #include <errno.h>
 #include <signal.h>
+#include <time.h>
 
 #define IP(address) "{\"cniVersion\":\"1.0.0\",\"ips\":[{\"address\":\"" address "\"}]}"
 #define INNER(address) "{\"interfaces\":[],\"ips\":[{\"address\":\"" address "\"}],\"routes\":[],\"dns\":{}}"
@@ -58,6 +59,33 @@ static void test_config_of_list_members(void **state)
 		"\"1.0.0\"}");
 	assert_config("{\"name\":\"n\",\"plugins\":[{\"type\":\"a\"}]}", NULL, 0, NULL,
 		"{\"type\":\"a\",\"name\":\"n\",\"cniVersion\":\"\"}");
+}
+
+/* A tenant's: a comparison of all with all takes a minute. */
+static void test_many_capabilities_are_read_in_no_time(void **state)
+{
+	cleanup_json cJSON *conf = cJSON_Parse("{\"type\":\"t\",\"name\":\"n\"}"),
+			   *runtime = cJSON_Parse("{\"mac\":\"x\"}");
+	cJSON *capabilities = cJSON_AddObjectToObject(conf, "capabilities");
+	cleanup_error struct error e = {0};
+	cleanup_chain struct chain *chain = NULL;
+
+	(void)state;
+	for (int i = 0; i < 100000; i++) {
+		cleanup_free char *key = format_text("c%d", i);
+
+		cJSON_AddItemToObject(capabilities, key, cJSON_CreateTrue());
+	}
+	cJSON_AddItemToObject(capabilities, "mac", cJSON_CreateTrue());
+
+	const clock_t began = clock();
+
+	assert_int_equal(chain_read(conf, "delegates[0]", runtime, &chain, &e), 0);
+	assert_true(clock() - began < CLOCKS_PER_SEC);
+
+	cleanup_free char *text = chain_plugin_config(chain, 0, NULL, &e);
+
+	assert_non_null(strstr(text, "\"runtimeConfig\":{\"mac\":\"x\"}"));
 }
 
 static void test_previous_result_is_converted(void **state)
@@ -399,6 +427,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_config_passes_everything_on),
 		cmocka_unit_test(test_config_of_list_members),
+		cmocka_unit_test(test_many_capabilities_are_read_in_no_time),
 		cmocka_unit_test(test_previous_result_is_converted),
 		cmocka_unit_test(test_refused),
 		cmocka_unit_test(test_properties),

@@ -10,6 +10,7 @@
 #include <stdint.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <time.h>
 
 #include <cmocka.h>
 
@@ -142,6 +143,68 @@ static void arguments_are_merged_into_each_plugin(void **state)
 	assert_args("{\"plugins\":[{\"type\":\"x\"},{\"type\":\"y\",\"args\":{\"cni\":{\"b\":2}}}]}", "{\"a\":1}",
 		"{\"plugins\":[{\"type\":\"x\",\"args\":{\"cni\":{\"a\":1}}},{\"type\":\"y\",\"args\":{\"cni\":{\"b\":"
 		"2,\"a\":1}}}]}");
+}
+
+static void arguments_are_given_once_each(void **state)
+{
+	(void)state;
+	assert_args("{\"type\":\"x\",\"args\":{\"cni\":{\"a\":0,\"b\":1,\"a\":2}}}",
+		"{\"c\":3,\"a\":4,\"A\":5,\"c\":6}",
+		"{\"type\":\"x\",\"args\":{\"cni\":{\"b\":1,\"a\":4,\"A\":5,\"c\":6}}}");
+}
+
+static cJSON *many_members(const char *prefix, size_t count)
+{
+	cJSON *object = cJSON_CreateObject();
+
+	for (size_t i = 0; i < count; i++) {
+		cleanup_free char *key = format_text("%s%zu", prefix, i);
+
+		cJSON_AddItemToObject(object, key, cJSON_CreateNumber(0));
+	}
+	return object;
+}
+
+/* A definition of 2 MiB, and as many arguments as a pod may have: a comparison of all with all takes many seconds. */
+static void arguments_are_merged_in_no_time(void **state)
+{
+	enum { OLD = 150000, NEW = 1000 };
+	cleanup_json cJSON *conf = parse_ok("{\"type\":\"x\",\"args\":{}}"), *cni_args = many_members("k", NEW);
+	const clock_t began = clock();
+
+	(void)state;
+	cJSON_AddItemToObject(cJSON_GetObjectItem(conf, "args"), "cni", many_members("old", OLD));
+	cJSON_AddItemToObject(cJSON_GetObjectItem(cJSON_GetObjectItem(conf, "args"), "cni"), "k7", cJSON_CreateTrue());
+	conf_put_args(conf, cni_args);
+	assert_true(clock() - began < CLOCKS_PER_SEC);
+	assert_int_equal(cJSON_GetArraySize(json_dig(conf, "args", "cni", NULL)), OLD + NEW);
+}
+
+static void a_list_has_a_bounded_number_of_plugins(void **state)
+{
+	cleanup_json cJSON *list = cJSON_CreateObject(), *parsed = NULL;
+	cJSON *plugins = cJSON_AddArrayToObject(list, "plugins"), *conf = NULL;
+	cleanup_error struct error e = {0};
+
+	(void)state;
+	for (size_t i = 0; i < CONF_MAX_PLUGINS; i++)
+		cJSON_AddItemToArray(plugins, cJSON_CreateObject());
+
+	cleanup_free char *most = json_print(list);
+
+	parsed = parse_ok(most);
+	assert_int_equal(conf_count_plugins(parsed), CONF_MAX_PLUGINS);
+	cJSON_AddItemToArray(plugins, cJSON_CreateObject());
+
+	cleanup_free char *many = json_print(list);
+
+	assert_int_equal(conf_parse(many, WHAT, &conf, &e), -E2BIG);
+	assert_null(conf);
+	assert_says(&e, WHAT " has 65 plugins, and a list may have 64");
+	/* With both keys it is one. */
+	json_put_text(list, "type", "x");
+	assert_int_equal(conf_count_plugins(list), 1);
+	assert_int_equal(conf_check_plugins(list, WHAT, &e), 0);
 }
 
 /* --- files --- */
@@ -400,6 +463,9 @@ int main(void)
 		cmocka_unit_test(a_name_is_given_where_there_is_none),
 		cmocka_unit_test(a_device_is_put_into_each_plugin),
 		cmocka_unit_test(arguments_are_merged_into_each_plugin),
+		cmocka_unit_test(arguments_are_given_once_each),
+		cmocka_unit_test(arguments_are_merged_in_no_time),
+		cmocka_unit_test(a_list_has_a_bounded_number_of_plugins),
 		WITH_FOLDER(a_network_is_found_by_its_name),
 		WITH_FOLDER(what_cannot_be_used_is_passed_over),
 		WITH_FOLDER(what_is_no_file_is_passed_over),

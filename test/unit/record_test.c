@@ -7,6 +7,7 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <string.h>
+#include <time.h>
 
 #include <cmocka.h>
 
@@ -72,6 +73,31 @@ static void an_element_without_a_configuration_is_beyond_use(void **state)
 		if (element_read(element, 0, "eth0", true))
 			fail_msg("%s was read", bad[i]);
 	}
+}
+
+/* A tenant's: a comparison of all with all takes a minute. */
+static void many_capabilities_are_written_in_no_time(void **state)
+{
+	cleanup_json cJSON *conf = parse("{\"name\":\"n\",\"type\":\"t\",\"capabilities\":{\"Mac\":false}}");
+	const struct request request = {.ifname = "eth0", .network = "outer", .version = "1.0.0"};
+	const struct run run = {.request = &request};
+
+	(void)state;
+	for (int i = 0; i < 100000; i++) {
+		cleanup_free char *key = format_text("c%d", i);
+
+		cJSON_AddItemToObject(cJSON_GetObjectItem(conf, "capabilities"), key, cJSON_CreateTrue());
+	}
+	cJSON_AddItemToObject(cJSON_GetObjectItem(conf, "capabilities"), "mac", cJSON_CreateTrue());
+
+	cleanup_attachment struct attachment *a = attachment_new(conf, 1, "eth0");
+	const struct plan plan = {.attachments = &a, .count = 1};
+	const clock_t began = clock();
+	cleanup_json cJSON *element = element_print(a, &plan, true, &run);
+
+	assert_true(clock() - began < CLOCKS_PER_SEC);
+	/* As a map of Go's has them. */
+	assert_int_equal(cJSON_GetArraySize(json_dig(element, "Conf", "capabilities", NULL)), 100002);
 }
 
 static void what_was_asked_survives_the_record(void **state)
@@ -224,6 +250,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(an_element_decides_name_and_interface),
 		cmocka_unit_test(an_element_without_a_configuration_is_beyond_use),
+		cmocka_unit_test(many_capabilities_are_written_in_no_time),
 		cmocka_unit_test(what_was_asked_survives_the_record),
 		cmocka_unit_test(who_gives_up_the_default_route),
 		cmocka_unit_test(a_list_that_is_whole_is_not_mended),
