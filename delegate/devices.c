@@ -31,6 +31,16 @@ static int refuse(const struct search *search, const char *what, struct error *e
 		search->path, resource, uid, what);
 }
 
+/* An init container's devices are given to the pod's other containers again. */
+static bool has_id(const struct devices *devices, const char *id)
+{
+	for (size_t i = 0; i < devices->count; i++) {
+		if (strcmp(devices->ids[i], id) == 0)
+			return true;
+	}
+	return false;
+}
+
 static int add_ids(struct search *search, const cJSON *ids, struct error *e)
 {
 	struct devices *found = &search->found;
@@ -43,6 +53,8 @@ static int add_ids(struct search *search, const cJSON *ids, struct error *e)
 		if (!cJSON_IsString(id) || !*id->valuestring || strlen(id->valuestring) > MAX_ID)
 			return refuse(
 				search, "a DeviceID must be a text that is neither empty nor longer than 4096", e);
+		if (has_id(found, id->valuestring))
+			continue;
 		if (found->count == MAX_DEVICES)
 			return refuse(search, "there are more than 1024", e);
 		found->ids = reallocate(found->ids, found->count + 1, sizeof(*found->ids));
@@ -144,8 +156,14 @@ int devices_read(const char *path, const char *pod_uid, const char *resource, st
 	size_t length;
 
 	*ret = (struct devices){0};
-	if (file_read_regular(path, MAX_CHECKPOINT, &text, &length, e) < 0)
-		return error_wrap(e, "the kubelet's devices");
+	if (file_read_regular(path, MAX_CHECKPOINT, &text, &length, e) < 0) {
+		if (e->err != -ENOENT)
+			return error_wrap(e, "the kubelet's devices");
+		/* The kubelet writes it with the first device plugin; others set a resource's name for the scheduler
+		 * alone. */
+		error_clear(e);
+		return 0;
+	}
 	if (json_parse_max(text, length, MAX_CHECKPOINT, path, &json, e) < 0) {
 		e->code = ERROR_CONFIG;
 		return e->err;

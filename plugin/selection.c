@@ -309,7 +309,8 @@ static bool is_replaced(const struct selection *selection, size_t index)
 	return replaced && selection->networks[0].of_node;
 }
 
-/* Devices of one resource are handed out in their order, each once. */
+/* Devices of one resource are handed out in their order, each once; but for the pod's own default network, which is
+ * looked up apart from the others, as multus does it: it has the first one. */
 static int choose_device(struct selection *selection, size_t index, struct error *e)
 {
 	struct wanted_network *network = &selection->networks[index];
@@ -325,10 +326,10 @@ static int choose_device(struct selection *selection, size_t index, struct error
 		return 0;
 	if (devices_read(DEVICES_CHECKPOINT, uid, resource, &devices, e) < 0)
 		return error_wrap(e, "network %s/%s: resource %s", network->asked.ns, network->asked.name, resource);
-	for (size_t i = 0; i < index; i++) {
-		const char *other = selection->networks[i].nad.resource;
+	for (size_t i = 0; !network->replaces_default && i < index; i++) {
+		const struct wanted_network *before = &selection->networks[i];
 
-		taken += other && !is_replaced(selection, i) && strcmp(other, resource) == 0;
+		taken += !before->replaces_default && same_text(before->nad.resource, resource);
 	}
 	if (taken >= devices.count) {
 		if (!is_replaced(selection, index))
