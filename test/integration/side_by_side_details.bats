@@ -11,6 +11,11 @@ setup_file()
 {
 	side_up
 	side_namespace other
+	# Who may do everything that multus does but read definitions.
+	jq -n '{apiVersion: "rbac.authorization.k8s.io/v1", kind: "ClusterRole", metadata: {name: "no-definitions"},
+		rules: [{apiGroups: [""], resources: ["pods", "events"], verbs: ["get", "create", "patch"]}]}' |
+		kube_api POST /apis/rbac.authorization.k8s.io/v1/clusterroles - >/dev/null
+	kube_bind nobody ClusterRole no-definitions
 }
 
 teardown_file()
@@ -131,4 +136,95 @@ devices()
 	conf_edit '.namespaceIsolation = true'
 	DEFAULT=other/base
 	side_by_side S85 '.ADD.exit == 0 and .ADD.calls.order == ["one ADD/eth0/cid-web-1"]'
+}
+
+@test "S86 an address of an interface that the result does not have" {
+	local interfaces='"cniVersion": "0.4.0", "interfaces": [{"name": "veth-of-host"}, {"name": "eth0", "sandbox": "/run/netns/web-1"}]'
+	stub_set eth ADD out "{$interfaces, \"ips\": [{\"version\": \"4\", \"interface\": 5, \"address\": \"10.244.1.5/24\",
+		\"gateway\": \"10.244.1.1\"}, {\"version\": \"4\", \"address\": \"10.244.1.6/24\"}]}"
+	stub_set one ADD out '{"cniVersion": "0.4.0", "interfaces": [{"name": "net1", "sandbox": "/run/netns/web-1"}],
+		"ips": [{"version": "4", "interface": 2, "address": "10.2.1.5/24"}]}'
+	stub_set two ADD out '{"cniVersion": "0.4.0", "ips": [{"version": "4", "interface": 0, "address": "10.3.1.5/24"}]}'
+	side_nad default n '{"name": "n", "type": "one", "cniVersion": "0.4.0"}'
+	side_nad default list '{"name": "list", "cniVersion": "0.4.0", "plugins": [{"type": "one"}, {"type": "two"}]}'
+	NETWORKS=n,list
+	side_by_side S86 '.ADD.exit == 0 and .ADD.stdout.ips[0].interface == 5'
+}
+
+@test "S87 a chain's folder with a file that is broken" {
+	side_file /etc/cni/networks/10-base.conflist <<<'{"name": "base", "cniVersion": "0.4.0", "plugins": [{"type": "eth"}]}'
+	side_file /etc/cni/networks/vendor/10-good.conf <<<'{"name": "chained", "type": "one"}'
+	side_file /etc/cni/networks/vendor/20-broken.conf <<<'{"name": '
+	conf_edit '.clusterNetwork = "/etc/cni/networks/10-base.conflist" | .auxiliaryCNIChainName = "vendor"'
+	side_by_side S87 '.ADD.exit == 0 and .ADD.calls.order == ["eth ADD/eth0/cid-web-1"]'
+}
+
+@test "S88 ADD with the result of a plugin before" {
+	conf_edit '.prevResult = {cniVersion: "0.4.0", interfaces: [{name: "dummy0"}], ips: [{version: "4", address: "10.9.9.9/24"}]}'
+	side_by_side S88 '.ADD.exit == 0 and (.ADD.stdout.interfaces | length) == 1'
+}
+
+@test "S89 no addresses, where the runtime has some; ports and bandwidth of both" {
+	side_nad default n '{"name": "n", "type": "one", "cniVersion": "0.4.0", "capabilities": {"ips": true, "portMappings": true,
+		"bandwidth": true}}'
+	conf_edit '.runtimeConfig = {ips: ["1.2.3.4"], portMappings: [{hostPort: 80, containerPort: 90, protocol: "tcp"}],
+		bandwidth: {egressRate: 7, egressBurst: 8}}'
+	NETWORKS='[{"name": "n", "ips": []}, {"name": "n", "portMappings": [{"hostPort": 81, "containerPort": 91}],
+		"bandwidth": {"ingressRate": 5, "ingressBurst": 6}}, {"name": "n", "ips": ["5.6.7.8"]}]'
+	side_by_side S89 '.ADD.exit == 0 and (.ADD.calls["one ADD/net1/cid-web-1"].stdin.runtimeConfig | has("ips") | not)
+		and (.ADD.calls["one ADD/net1/cid-web-1"].env | any(test("^CNI_ARGS=.*;IP=$")))'
+}
+
+@test "S90 a device of the pod's own choice, of a resource that it has none of" {
+	side_nad default n '{"name": "n", "type": "one", "cniVersion": "0.4.0", "capabilities": {"deviceID": true}}' vendor.com/other
+	NETWORKS='[{"name": "n", "deviceID": "0000:03:02.7"}]'
+	scenario()
+	{
+		side_pod default web-1 "$(wishes)"
+		devices '["0000:03:02.0"]'
+		side_cni ADD
+		side_cni DEL
+	}
+	side_by_side S90 '.ADD.exit == 0 and .ADD.calls["one ADD/net1/cid-web-1"].stdin.runtimeConfig.deviceID == "0000:03:02.7"'
+}
+
+@test "S91 the default route over the pod's own default network, and no other network" {
+	side_nad kube-system base '{"name": "base", "type": "bridge", "cniVersion": "0.4.0", "bridge": "br0", "isDefaultGateway": true,
+		"ipam": {"type": "static", "addresses": [{"address": "10.1.1.5/24", "gateway": "10.1.1.1"}]}}'
+	DEFAULT='[{"name": "base", "default-route": ["10.1.1.254"]}]'
+	side_by_side S91 '.ADD.exit == 0 and .ADD.files["/var/lib/cni/multus/cid-web-1"].is[0].IsFilterV6Gateway == false'
+}
+
+@test "S92 warnings about networks: names that none can have, and definitions that one may not read" {
+	side_nad default n '{"name": "n", "type": "one", "cniVersion": "0.4.0"}'
+	scenario()
+	{
+		side_pod default web-1 "$(side_networks '[{"name": "n"}, {"name": "N_x"}]')"
+		side_cni ADD
+		kube_kubeconfig nobody | side_file "$SIDE_KUBECONFIG" 600
+		side_pod default web-2 "$(side_networks n)"
+		STEP=ADD-forbidden side_cni ADD
+		kube_kubeconfig admin | side_file "$SIDE_KUBECONFIG" 600
+	}
+	side_by_side S92 '.ADD.exit != 0 and ."ADD-forbidden".exit != 0 and (.ADD.api["web-1"].events | length) == 1
+		and (."ADD-forbidden".api["web-2"].events | length) == 1'
+}
+
+@test "S93 an interface without a name" {
+	side_nad default n '{"name": "n", "type": "one", "cniVersion": "0.4.0"}'
+	NETWORKS='n@,n@ '
+	side_by_side S93 '.ADD.exit == 0 and .ADD.calls.order[1:] == ["one ADD/net1/cid-web-1", "one ADD/net2/cid-web-1"]'
+}
+
+@test "S94 systemNamespaces that is null: there are none" {
+	side_nad kube-system main '{"name": "main", "type": "one", "cniVersion": "0.4.0"}'
+	side_nad kube-system more '{"name": "more", "type": "two", "cniVersion": "0.4.0"}'
+	conf_edit '.clusterNetwork = "main" | .defaultNetworks = ["more"] | .systemNamespaces = null'
+	scenario()
+	{
+		side_pod kube-system web-1
+		side_cni ADD
+		side_cni DEL
+	}
+	side_by_side S94 '.ADD.exit == 0 and (.ADD.calls.order | length) == 2'
 }
