@@ -9,14 +9,15 @@
 #   --binary FILE     the release binary (default: lamina beside this file, else ../.cache/release/lamina)
 #   --node-name NAME  what the API server calls this node (default: what the site's file or /etc/lamina/defaults.json
 #                     has; else what pods are recorded under; else the kubelet's --hostname-override; else the host name in lower case)
-#   --set KEY=VALUE   another key for /etc/lamina/defaults.json, such as cluster=east
+#   --set KEY=VALUE   another key for /etc/lamina/defaults.json, such as cluster=east, or kubeconfig=FILE where the site's file
+#                     has none (thick multus)
 #   --conf FILE       goes to /etc/cni/net.d when no file there is lamina's or multus's yet; a file that is there is never changed
 #   --keep NAME       leaves multus, multus-cni, multus-shim or kube-ipam in the binary's folder as it is
 #   --bin-dir DIR     where the runtime looks for plugins (default: /opt/cni/bin)
 #   --no-timer        without the systemd timer that runs `lamina gc`
-#   --imported        `lamina ip import --from-api` has recorded what pods of this cluster have from kube-ipam
+#   --imported        confirms that `lamina ip import --from-api` has been run for this cluster: it records what pods have of kube-ipam
 #   --check           says whether this node is fit for lamina, and changes nothing
-#   --dry-run         the same, and says what would be done
+#   --dry-run         checks, and lists each file that would be written; with --uninstall, each that would be put back; changes nothing
 #   --force           installs although a check is bad; --uninstall although pods are left that nobody else can delete
 #   --uninstall       puts back, byte for byte, what was there before the first installation
 #

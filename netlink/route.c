@@ -65,6 +65,7 @@ static int each_path(struct rtnl_route *object, void *arg)
 
 struct route_search {
 	const struct route *wanted;
+	bool beside; /* one of several paths will do */
 	bool same;
 	struct route other; /* to the same destination with the same priority; ifindex 0: none seen */
 };
@@ -86,11 +87,12 @@ static int look_for_same(const struct route *found, int paths, void *arg)
 	}
 	if (!same_destination(found, wanted) || found->priority != priority_of(wanted))
 		return 0;
-	search->other = *found;
-	search->same = paths == 1 && found->ifindex == wanted->ifindex &&
+	if (!search->other.ifindex)
+		search->other = *found;
+	search->same = (paths == 1 || search->beside) && found->ifindex == wanted->ifindex &&
 		       ip_compare(&found->gateway, &wanted->gateway) == 0 && found->mtu == wanted->mtu &&
 		       found->advmss == wanted->advmss;
-	return 1;
+	return search->same;
 }
 
 static int look_for_installed(const struct route *found, int paths, void *arg)
@@ -103,7 +105,7 @@ static int look_for_installed(const struct route *found, int paths, void *arg)
 		search->same = false;
 		return 0;
 	}
-	search->same = same_destination(found, wanted) && found->ifindex == wanted->ifindex &&
+	search->same = same_destination(found, wanted) && (!wanted->ifindex || found->ifindex == wanted->ifindex) &&
 		       (!wanted->gateway.family || ip_compare(&found->gateway, &wanted->gateway) == 0) &&
 		       (!wanted->priority || found->priority == wanted->priority);
 	return search->same;
@@ -124,10 +126,10 @@ int route_exists(struct nl *nl, const struct route *route, bool *ret, struct err
 /* --- adding --- */
 
 /* EEXIST: fine when it is this very route, else the error says which other one is in its place. */
-static int accept_same(struct nl *nl, const struct route *route, struct error *e)
+static int accept_same(struct nl *nl, const struct route *route, bool beside, struct error *e)
 {
 	cleanup_error struct error why = {0};
-	struct route_search search = {.wanted = route};
+	struct route_search search = {.wanted = route, .beside = beside};
 	struct route_walk walk = {.each = look_for_same, .arg = &search};
 	struct link_info link = {.name = "another link"};
 	int r = route_dump(nl, route->dst.addr.family, table_of(route), each_path, &walk, &why);
@@ -167,7 +169,7 @@ static void set_path(struct rtnl_route *object, const struct route *route)
 	rtnl_route_add_nexthop(object, path);
 }
 
-static struct nl_msg *build_route(const struct route *route)
+static struct nl_msg *build_route(const struct route *route, int flags)
 {
 	CLEANUP(rtnl_route_put_cleanup) struct rtnl_route *object = rtnl_route_alloc();
 	CLEANUP(nl_addr_put_cleanup) struct nl_addr *dst = build_addr(&route->dst.addr, route->dst.length);
@@ -186,22 +188,32 @@ static struct nl_msg *build_route(const struct route *route)
 	if (route->advmss)
 		rtnl_route_set_metric(object, RTAX_ADVMSS, route->advmss);
 	set_path(object, route);
-	if (rtnl_route_build_add_request(object, NLM_F_CREATE | NLM_F_EXCL, &message) < 0)
+	if (rtnl_route_build_add_request(object, flags, &message) < 0)
 		abort();
 	return message;
 }
 
-int route_add(struct nl *nl, const struct route *route, struct error *e)
+static int add_route(struct nl *nl, const struct route *route, bool beside, struct error *e)
 {
-	int r = nl_call(nl, build_route(route), e, "cannot add route %s%s%s", ip_prefix_text(&route->dst).s,
-		route->gateway.family ? " through " : "", ip_text(&route->gateway).s);
+	int r = nl_call(nl, build_route(route, NLM_F_CREATE | (beside ? 0 : NLM_F_EXCL)), e, "cannot add route %s%s%s",
+		ip_prefix_text(&route->dst).s, route->gateway.family ? " through " : "", ip_text(&route->gateway).s);
 
 	if (r == -EEXIST)
-		return accept_same(nl, route, e);
+		return accept_same(nl, route, beside, e);
 	/* The kernel cannot make sense of it: a gateway that is not on the link, host bits in the destination. */
 	if (r == -ENETUNREACH || r == -EHOSTUNREACH || r == -EINVAL)
 		e->code = ERROR_CONFIG;
 	return r;
+}
+
+int route_add(struct nl *nl, const struct route *route, struct error *e)
+{
+	return add_route(nl, route, false, e);
+}
+
+int route_add_beside(struct nl *nl, const struct route *route, struct error *e)
+{
+	return add_route(nl, route, true, e);
 }
 
 /* --- rules --- */

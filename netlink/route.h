@@ -31,7 +31,14 @@ struct rule {
  */
 int route_add(struct nl *nl, const struct route *route, struct error *e);
 
-/** Whether the route is installed: destination, link, table, gateway if given, priority if given. */
+/**
+ * The same with NLM_F_CREATE alone, as the reference plugins do it: where other routes of the same destination and
+ * priority are, the kernel puts an IPv4 route in front of them, and makes an IPv6 route through a gateway a further
+ * path. -EEXIST: an IPv6 route over that link and gateway with other metrics.
+ */
+int route_add_beside(struct nl *nl, const struct route *route, struct error *e);
+
+/** Whether the route is installed: destination, table, and link, gateway and priority if given. */
 int route_exists(struct nl *nl, const struct route *route, bool *ret, struct error *e);
 
 /** The link of the main table's first default route, IPv4 before IPv6. None: -ESRCH (ERROR_CONFIG). */

@@ -3,9 +3,11 @@
 #include "delegate/chain.h"
 #include "delegate/result.h"
 #include "ipam/range.h"
+#include "plugin/base/log.h"
 
 #include <errno.h>
 #include <string.h>
+#include <strings.h>
 
 bool addressing_is_own(const cJSON *conf)
 {
@@ -33,6 +35,23 @@ static cJSON *with_domain(const cJSON *ipam, const struct config *config)
 	return copy;
 }
 
+/* As with the reference plugins: the interface is made without an address. Who has written more has meant more. */
+static void warn_of_no_type(const cJSON *ipam, const char *path)
+{
+	const cJSON *item;
+
+	cJSON_ArrayForEach(item, ipam)
+	{
+		if (strcasecmp(item->string, "type") != 0) {
+			log_write(LOG_WARNING,
+				"%s.type is missing: there will be no address, whatever else stands in %s; name an "
+				"IPAM plugin",
+				path, path);
+			return;
+		}
+	}
+}
+
 int addressing_read(
 	const cJSON *conf, const char *path, const struct config *config, struct addressing *ret, struct error *e)
 {
@@ -44,9 +63,13 @@ int addressing_read(
 		return error_set(e, -EINVAL, ERROR_CONFIG, "%s is not an object", ret->path);
 	if (!ipam || !ipam->child)
 		return 0;
-	if (!type || !*type)
-		return error_set(e, -EINVAL, ERROR_CONFIG,
-			"%s.type is missing: name an IPAM plugin, or leave ipam out for no address", ret->path);
+	if (!type && json_get(ipam, "type"))
+		return error_set(
+			e, -EINVAL, ERROR_CONFIG, "%s.type is not a text: it must be an IPAM plugin's name", ret->path);
+	if (!type || !*type) {
+		warn_of_no_type(ipam, ret->path);
+		return 0;
+	}
 	ret->type = copy_text(type);
 	if (!addressing_is_own(conf)) {
 		if (strchr(type, '/') || chain_is_own_type(type))

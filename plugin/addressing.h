@@ -26,9 +26,10 @@ struct addressing {
 /** Whether the configuration's ipam section asks for us. */
 bool addressing_is_own(const cJSON *conf);
 
-/** Reads conf.ipam. path is the conf's place ("delegates[1]", "" at the top); config has runtimeConfig and the default
- * domain. ERROR_CONFIG. addressing_clear is needed
- * after failure too. */
+/** Reads conf.ipam: without a type it is NONE, with a warning where anything else stands there. path is the conf's
+ * place
+ * ("delegates[1]", "" at the top); config has runtimeConfig and the default domain. ERROR_CONFIG. addressing_clear is
+ * needed after failure too. */
 int addressing_read(
 	const cJSON *conf, const char *path, const struct config *config, struct addressing *ret, struct error *e);
 

@@ -2,7 +2,6 @@
 #include "delegate/chain.h"
 #include "plugin/addressing.h"
 #include "plugin/attachment.h"
-#include "plugin/base/log.h"
 #include "plugin/device_info.h"
 #include "plugin/import.h"
 
@@ -171,23 +170,13 @@ static bool del_ends_exec(struct attachment *a, int64_t deadline)
 	return chain_del_ends(p->chain, deadline);
 }
 
-/* What a program misses of a namespace that is gone it will miss in every retry; nothing is left there to take down.
- * Go's words for ENOENT, by which multus forgets such a delegate, too. */
-static bool is_gone_with_namespace(const struct run *run, const struct error *e)
-{
-	if (run->pod || run->going_back || !strstr(e->message, "no such file or directory"))
-		return false;
-	log_write(LOG_WARNING, "the namespace is gone, and what was in it: %s", e->message);
-	return true;
-}
-
 static int del_finish_exec(struct attachment *a, struct run *run, struct error *e)
 {
 	struct exec_private *p = a->private;
 
 	if (a->made.exec == MADE_NOTHING)
 		return 0;
-	if (chain_del_finish(p->chain, e) < 0 && !is_gone_with_namespace(run, e))
+	if (chain_del_finish(p->chain, e) < 0 && !attachment_gone_with_namespace(run, e))
 		return e->err;
 	error_clear(e);
 	device_info_remove(a, run);

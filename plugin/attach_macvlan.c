@@ -314,10 +314,27 @@ static int del_finish_macvlan(struct attachment *a, struct run *run, struct erro
 		return e->err;
 	if (addressing_is_own(a->conf))
 		return release_lease(a, run, e);
-	if (a->made.exec != MADE_NOTHING && release_ipam(a, run, e) < 0)
+	if (a->made.exec != MADE_NOTHING && release_ipam(a, run, e) < 0 && !attachment_gone_with_namespace(run, e))
 		return e->err;
+	error_clear(e);
 	a->made.exec = MADE_NOTHING;
 	return 0;
+}
+
+/* What the reference plugin made under multus: nobody wrote that down, but for the MAC in its result. */
+static void adopt_link(struct attachment *a, const struct link_info *link)
+{
+	const cJSON *item;
+
+	a->made.ifindex = link->ifindex;
+	memcpy(a->made.mac, link->mac, sizeof(a->made.mac));
+	cJSON_ArrayForEach(item, json_get(a->result, "interfaces"))
+	{
+		const char *name = json_text(item, "name"), *mac = json_text(item, "mac");
+
+		if (mac && name && strcmp(name, a->ifname) == 0)
+			link_parse_mac(mac, a->made.mac);
+	}
 }
 
 static int check_link(struct attachment *a, struct run *run, struct error *e)
@@ -329,6 +346,8 @@ static int check_link(struct attachment *a, struct run *run, struct error *e)
 		return error_set(e, -ENODEV, ERROR_IO, "interface %s is missing", a->ifname);
 	if (strcmp(link.kind, "macvlan") != 0)
 		return error_set(e, -EINVAL, ERROR_IO, "interface %s is not a macvlan", a->ifname);
+	if (a->made.link != MADE_DONE)
+		adopt_link(a, &link);
 	if (memcmp(link.mac, a->made.mac, sizeof(link.mac)) != 0)
 		return error_set(
 			e, -EINVAL, ERROR_IO, "interface %s has another MAC address than it was made with", a->ifname);
@@ -364,7 +383,8 @@ static int check_macvlan(struct attachment *a, struct run *run, struct error *e)
 	p = a->private;
 	if (check_link(a, run, e) < 0)
 		return e->err;
-	if (a->result && interface_check(a, run, a->result, e) < 0)
+	if (a->result &&
+		(a->made.link == MADE_DONE ? interface_check : interface_check_adopted)(a, run, a->result, e) < 0)
 		return e->err;
 	if (p->addressing.kind == ADDRESSING_LEASE)
 		return lease_check(p->addressing.config->etcd, a->ifname, run, &a->made, e);

@@ -1,5 +1,6 @@
 #include "plugin/attachment.h"
 
+#include "plugin/base/log.h"
 #include "plugin/import.h"
 
 #include <string.h>
@@ -94,6 +95,15 @@ struct call_params attachment_call(struct attachment *a, const struct run *run, 
 		.args = a->args,
 		.path = run->path,
 	};
+}
+
+/* Go's words for ENOENT, by which multus forgets such a delegate, too. */
+bool attachment_gone_with_namespace(const struct run *run, const struct error *e)
+{
+	if (run->pod || run->going_back || !strstr(e->message, "no such file or directory"))
+		return false;
+	log_write(LOG_WARNING, "the namespace is gone, and what was in it: %s", e->message);
+	return true;
 }
 
 bool attachment_claims(const struct attachment *a)

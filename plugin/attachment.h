@@ -156,6 +156,10 @@ char *attachment_args(const struct attachment *a, const struct request *request,
 /** The parameters of a call of another program for this attachment. Borrows from run and the attachment. */
 struct call_params attachment_call(struct attachment *a, const struct run *run, const char *command);
 
+/** Whether a program's DEL failed for want of a namespace that is gone: it would in every retry, and nothing is left
+ * there to take down. Then a warning says so. */
+bool attachment_gone_with_namespace(const struct run *run, const struct error *e);
+
 /** Whether its addresses are claimed by lamina, here or as its plugins' IPAM, so that one that the pod asks for may be
  * meant for it. */
 bool attachment_claims(const struct attachment *a);

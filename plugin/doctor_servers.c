@@ -341,12 +341,6 @@ void doctor_check_networks(struct doctor *doctor)
 	const struct kube_look_networks *look = &doctor->networks;
 	const struct run *run = &doctor->stores.run;
 
-	/* The shim's file has no kubeconfig, since multus's daemon had one. */
-	if (doctor->planned && !doctor->config.reads_networks &&
-		same_text(json_text(doctor->conf, "type"), "multus-shim"))
-		doctor_bad(doctor, "networks", "lamina defaults --write kubeconfig=FILE",
-			ANNOTATION_NETWORKS " counts for nothing: " CONFIG_DEFAULTS " and %s have no kubeconfig",
-			doctor->file);
 	/* A server that cannot be asked has been told of. */
 	if (!doctor->opened || !doctor->kube || !run->config->reads_networks || doctor->look.pods.err == -EAGAIN)
 		return;

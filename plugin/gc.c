@@ -348,10 +348,13 @@ static cJSON *rewrite_valid(const struct gc *gc, const struct attachment *delega
 static void forward(struct gc *gc, struct error *e)
 {
 	cleanup_run struct run run = {.netns_fd = -1};
+	cleanup_error struct error unopened = {0};
 
-	if (read_lists(gc, e) < 0 ||
-		run_open(&run, &gc->request, &gc->config, 1 + gc_share(gc->scope.deadline, 0), e) < 0)
+	if (read_lists(gc, &unopened) < 0 ||
+		run_open(&run, &gc->request, &gc->config, 1 + gc_share(gc->scope.deadline, 0), &unopened) < 0) {
+		error_add(e, &unopened);
 		return;
+	}
 
 	for (size_t i = 0; i < gc->plan.count; i++) {
 		struct attachment *a = gc->plan.attachments[i];

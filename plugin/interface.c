@@ -157,6 +157,7 @@ static bool is_pods_default(const struct attachment *a, const struct route *rout
 struct walk {
 	struct run *run;
 	int (*route)(struct nl *nl, const struct route *route, struct error *e);
+	int (*first)(struct nl *nl, const struct route *route, struct error *e); /* nobody else's may be there */
 	int (*rule)(struct nl *nl, const struct rule *rule, struct error *e);
 };
 
@@ -179,6 +180,28 @@ static int walk_rules(
 	return walk->rule(walk->run->pod, &from_subnet, e);
 }
 
+static bool same_prefix(const struct ip_prefix *a, const struct ip_prefix *b)
+{
+	return a->length == b->length && ip_compare(&a->addr, &b->addr) == 0;
+}
+
+/* Whether the own table has that route's destination from this result already. */
+static bool is_further(const struct addresses *addresses, const struct route *routes, const struct route *route)
+{
+	for (size_t i = 0; i < addresses->count; i++) {
+		const struct ip_prefix *addr = &addresses->list[i];
+		const struct ip_prefix connected = {.addr = ip_network(addr), .length = addr->length};
+
+		if (same_prefix(&connected, &route->dst))
+			return true;
+	}
+	for (const struct route *before = routes; before < route; before++) {
+		if (same_prefix(&before->dst, &route->dst))
+			return true;
+	}
+	return false;
+}
+
 /* The own table of one family: what is connected, then every route of the result. */
 static int walk_table(const struct walk *walk, const struct attachment *a, const struct addresses *addresses,
 	const struct route *routes, size_t count, int family, struct error *e)
@@ -194,7 +217,7 @@ static int walk_table(const struct walk *walk, const struct attachment *a, const
 
 		if (addr->addr.family != family)
 			continue;
-		if (walk->route(walk->run->pod, &connected, e) < 0 || walk_rules(walk, a, addr, e) < 0)
+		if (walk->first(walk->run->pod, &connected, e) < 0 || walk_rules(walk, a, addr, e) < 0)
 			return e->err;
 	}
 	for (size_t i = 0; i < count; i++) {
@@ -203,7 +226,8 @@ static int walk_table(const struct walk *walk, const struct attachment *a, const
 		if (route.dst.addr.family != family || (route.table != 0 && !is_default(&route)))
 			continue;
 		route.table = a->made.table;
-		if (walk->route(walk->run->pod, &route, e) < 0)
+		if ((is_further(addresses, routes, &routes[i]) ? walk->route : walk->first)(walk->run->pod, &route, e) <
+			0)
 			return e->err;
 	}
 	return 0;
@@ -243,7 +267,7 @@ static int walk_routes(
 
 int interface_route(struct attachment *a, struct run *run, const cJSON *result, struct error *e)
 {
-	const struct walk add = {.run = run, .route = route_add, .rule = rule_add};
+	const struct walk add = {.run = run, .route = route_add_beside, .first = route_add, .rule = rule_add};
 	bool rules = false;
 
 	a->made.rules = MADE_INTENDED;
@@ -312,9 +336,31 @@ static int check_addresses(const struct attachment *a, struct run *run, const cJ
 
 int interface_check(const struct attachment *a, struct run *run, const cJSON *result, struct error *e)
 {
-	const struct walk look = {.run = run, .route = check_route, .rule = check_rule};
+	const struct walk look = {.run = run, .route = check_route, .first = check_route, .rule = check_rule};
 
 	if (check_addresses(a, run, result, e) < 0 || walk_routes(&look, a, result, NULL, e) < 0)
 		return error_wrap(e, "interface %s", a->ifname);
+	return 0;
+}
+
+int interface_check_adopted(const struct attachment *a, struct run *run, const cJSON *result, struct error *e)
+{
+	const struct addresses no_gateways = {0};
+	const cJSON *item;
+
+	if (check_addresses(a, run, result, e) < 0)
+		return error_wrap(e, "interface %s", a->ifname);
+	cJSON_ArrayForEach(item, json_get(result, "routes"))
+	{
+		struct route route;
+
+		if (read_route(item, &no_gateways, 0, &route, e) < 0)
+			return error_wrap(e, "interface %s", a->ifname);
+		/* Whichever leads out: other networks and the pod itself may have put theirs in its place. */
+		if (is_default(&route))
+			route = (struct route){.dst = route.dst};
+		if (check_route(run->pod, &route, e) < 0)
+			return error_wrap(e, "interface %s", a->ifname);
+	}
 	return 0;
 }

@@ -21,10 +21,11 @@ int interface_up_bare(
 int interface_address(const struct attachment *a, struct run *run, const cJSON *result, struct error *e);
 
 /**
- * Installs the result's routes. The default network's all go into the main table. Of any other, a default route does
- * not: it goes into table made.table, with a copy of the connected and of its other routes of that family, and rules
- * lead there what comes from its addresses or their subnet. made.rules says so. The pod's own default route
- * (made.gateways) is default_route.h's.
+ * Installs the result's routes, each beside those that lead to its destination already. The default network's all go
+ * into the main table. Of any other, a default route does not: it goes into table made.table, with a copy of the
+ * connected and of its other routes of that family, and rules lead there what comes from its addresses or their subnet;
+ * in that table nobody else's routes may be. made.rules says so. The pod's own default route (made.gateways) is
+ * default_route.h's.
  */
 int interface_route(struct attachment *a, struct run *run, const cJSON *result, struct error *e);
 
@@ -33,3 +34,7 @@ int interface_unroute(struct attachment *a, struct run *run, struct error *e);
 
 /** Whether all addresses, routes and rules are there. ERROR_IO names what is missing. */
 int interface_check(const struct attachment *a, struct run *run, const cJSON *result, struct error *e);
+
+/** The same of an interface that the reference plugin made, as that one checks it: its addresses, and that routes to
+ * the result's destinations are in the main table, or in the one that they name, over whatever link. */
+int interface_check_adopted(const struct attachment *a, struct run *run, const cJSON *result, struct error *e);

@@ -86,11 +86,25 @@ int plan_check(const struct plan *plan, struct error *e)
 	return check_ifnames(plan, e) < 0 ? e->err : check_networks(plan, e);
 }
 
+/* multus's daemon asks with its own account, so that its shim's file names none; without any, every network that a pod
+ * asks for would be left out in silence. */
+static int check_shim(const struct config *config, struct error *e)
+{
+	if (config->is_shim && !config->reads_networks)
+		return error_set(e, -EINVAL, ERROR_CONFIG,
+			"type is multus-shim, and nothing says how the API server is asked for pods' networks: set "
+			"kubeconfig "
+			"in " CONFIG_DEFAULTS " (lamina defaults --write kubeconfig=FILE)");
+	return 0;
+}
+
 int plan_build(struct plan *plan, const struct request *request, const struct config *config, struct error *e)
 {
 	const cJSON *delegate;
 	unsigned int index = 0;
 
+	if (check_shim(config, e) < 0)
+		return e->err;
 	cJSON_ArrayForEach(delegate, config->delegates)
 	{
 		if (!cJSON_IsObject(delegate))

@@ -155,6 +155,25 @@ int state_load(const char *cni_dir, const char *container_id, const char *ifname
 	return 0;
 }
 
+static bool names_sandbox(const char *path, const struct netns_id *id, const char *boot_id)
+{
+	cleanup_json cJSON *list = NULL;
+	cleanup_error struct error ignored = {0};
+	const cJSON *element;
+
+	if (read_file(path, &list, &ignored) < 0)
+		return false;
+	cJSON_ArrayForEach(element, list)
+	{
+		cleanup_sandbox struct sandbox sandbox = {0};
+
+		sandbox_read(json_get(element, "lamina"), &sandbox);
+		if (sandbox.id.inode != 0 && sandbox_is(&sandbox, id, boot_id))
+			return true;
+	}
+	return false;
+}
+
 bool state_is_anothers(const char *cni_dir, const char *container_id, const struct netns_id *id, const char *boot_id)
 {
 	cleanup_dir DIR *dir = opendir(cni_dir);
@@ -162,14 +181,10 @@ bool state_is_anothers(const char *cni_dir, const char *container_id, const stru
 	bool found = false;
 
 	while (dir && !found && (entry = readdir(dir))) {
-		cleanup_record struct record record = {0};
-		cleanup_error struct error ignored = {0};
+		cleanup_free char *path = record_path(cni_dir, entry->d_name);
 
-		if (entry->d_type == DT_DIR || !request_is_name(entry->d_name) ||
-			strcmp(entry->d_name, container_id) == 0 ||
-			state_load(cni_dir, entry->d_name, NULL, &record, &ignored) < 0)
-			continue;
-		found = record.sandbox.id.inode != 0 && sandbox_is(&record.sandbox, id, boot_id);
+		found = entry->d_type != DT_DIR && request_is_name(entry->d_name) &&
+			strcmp(entry->d_name, container_id) != 0 && names_sandbox(path, id, boot_id);
 	}
 	return found;
 }

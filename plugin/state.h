@@ -15,7 +15,6 @@ struct record {
 	bool ours;             /* written by lamina; false: by multus */
 	bool assumed;          /* there is none: the plan is what the configuration would have made */
 	bool by_configuration; /* so it is, or a damaged one that nothing else tells of */
-	bool recalled;         /* there is none that can be read: the plan is what libcni's cache has */
 	struct sandbox sandbox;
 	char *network;    /* the outer network's name */
 	struct plan plan; /* attachments with .made and, from results/, .result */

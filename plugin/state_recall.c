@@ -143,7 +143,7 @@ bool state_recall(const struct request *request, const struct config *config, bo
 {
 	cleanup_free char *record = format_text("%s/%s", config->cni_dir, request->container_id);
 
-	*ret = (struct record){.done = !damaged, .recalled = true};
+	*ret = (struct record){.done = !damaged};
 	/* A record without this interface is of another ADD of the container's, and so is what the cache has. */
 	if (!damaged && access(record, F_OK) == 0)
 		return false;

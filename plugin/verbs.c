@@ -9,6 +9,7 @@
 #include "plugin/default_route.h"
 #include "plugin/import.h"
 #include "plugin/lease_outbox.h"
+#include "plugin/leftovers.h"
 #include "plugin/pod.h"
 #include "plugin/readiness.h"
 #include "plugin/report.h"
@@ -248,14 +249,13 @@ int verb_add(const struct request *request, cJSON **ret, struct error *e)
 	return e->err;
 }
 
-/* Where nothing is recorded, a namespace is the container's unless another one's record names it: a runtime also calls
- * DEL for an ADD that was refused since somebody else's interface was there. */
+/* Where no record of ours says which it is, a namespace is the container's unless another one's record names it: a
+ * runtime also calls DEL for an ADD that was refused since somebody else's interface was there. */
 static bool is_pods(const struct run *run, const struct record *record)
 {
 	if (record->ours)
 		return sandbox_is(&record->sandbox, &run->sandbox, run->boot_id);
-	return (!record->assumed && !record->recalled) ||
-	       !state_is_anothers(run->config->cni_dir, run->request->container_id, &run->sandbox, run->boot_id);
+	return !state_is_anothers(run->config->cni_dir, run->request->container_id, &run->sandbox, run->boot_id);
 }
 
 /* Enters the namespace at path if it is the pod's. One that came later at the same path is a successor's: it is left
@@ -367,7 +367,26 @@ int verb_del(const struct request *request, struct error *e)
 	readiness_note(&config);
 	process_adopt_orphans();
 	assume_networks(&record, &run);
-	return verb_take_down(&run, &record, e);
+	if (verb_take_down(&run, &record, e) == 0)
+		leftovers_clear(&record, &run);
+	return e->err;
+}
+
+/* A record that is lost leads to libcni's cache, by which multus goes, too. */
+static int load_checked(const struct request *request, const struct config *config, struct record *ret, struct error *e)
+{
+	if (state_load(config->cni_dir, request->container_id, request->ifname, ret, e) == 0)
+		return 0;
+	if (e->err != -ENOENT)
+		return e->err;
+	record_clear(ret);
+	if (!state_recall(request, config, false, ret))
+		return error_set(e, -ENOENT, ERROR_NO_NAMESPACE, "container %s has no recorded interface %s",
+			request->container_id, request->ifname);
+	error_clear(e);
+	log_write(
+		LOG_WARNING, "container %s has no record: going by %s/results", request->container_id, config->cni_dir);
+	return 0;
 }
 
 int verb_check(const struct request *request, struct error *e)
@@ -380,12 +399,8 @@ int verb_check(const struct request *request, struct error *e)
 		return e->err;
 	if (!json_get(request->conf, "prevResult"))
 		return error_set(e, -EINVAL, ERROR_CONFIG, "required prevResult missing");
-	if (state_load(config.cni_dir, request->container_id, request->ifname, &record, e) < 0) {
-		if (e->err == -ENOENT)
-			return error_set(e, -ENOENT, ERROR_NO_NAMESPACE, "container %s has no recorded interface %s",
-				request->container_id, request->ifname);
+	if (load_checked(request, &config, &record, e) < 0)
 		return e->err;
-	}
 	if (!record.done || record.going)
 		return error_set(e, -EINVAL, ERROR_IO, "the %s of container %s was never completed: call DEL",
 			record.going ? "DEL" : "ADD", request->container_id);

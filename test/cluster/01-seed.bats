@@ -1,5 +1,5 @@
 #!/usr/bin/env bats
-# The seed's document, step by step, with its files as they are.
+# A site's own configuration and manifests (test/lab/seed), byte for byte: its pods, their addresses and their traffic.
 # shellcheck disable=SC2154
 bats_require_minimum_version 1.5.0
 
@@ -37,7 +37,7 @@ teardown_file()
 	assert_records_true
 }
 
-@test "2 names, addresses, mtu and routes inside of the pods are the document's" {
+@test "2 names, addresses, mtu and routes inside of the pods are what the seed's configuration says" {
 	point_interfaces
 }
 

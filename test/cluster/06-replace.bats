@@ -1,5 +1,5 @@
 #!/usr/bin/env bats
-# The stack of today is replaced: the real multus with flannel, macvlan and kube-ipam's requests, on all nodes, by lamina.
+# The real multus with flannel, macvlan and kube-ipam's requests, on all nodes, is replaced by lamina.
 # shellcheck disable=SC2016,SC2154
 bats_require_minimum_version 1.5.0
 
@@ -39,7 +39,7 @@ two_have_one()
 	on_nodes node_addresses | sort | uniq -d
 }
 
-@test "10 today's stack is replaced node by node under running pods: none restarts, none has another's address, all are recorded" {
+@test "10 multus and kube-ipam are replaced node by node under running pods: none restarts, none has another's address, all are recorded" {
 	local node before replicas=2
 	local -a names
 	mapfile -t names < <(pods)

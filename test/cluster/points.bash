@@ -2,7 +2,7 @@
 # Points that hold by whichever way the pods' annotations come: each is run with the seed's configuration as it is, and with annotations
 # from the runtime. The seed's pods run already.
 
-# 2: names, addresses, mtu and routes inside of the pods as the document shows them.
+# 2: names, addresses, mtu and routes inside of the pods as the seed's configuration says.
 point_interfaces()
 {
 	local pod said

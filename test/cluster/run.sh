@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# The seed's document on a real Kubernetes of three nodes, on this machine: the README's third command.
+# A site's own configuration and manifests (test/lab/seed) on a real Kubernetes of three nodes, on this machine: the README's third command.
 #
 #   test/cluster/run.sh                  brings the cluster up with lamina on it, runs all points, takes it down
 #   test/cluster/run.sh --only REGEX     only the points whose names match: --only '^5 ' or --only 'power|scale'

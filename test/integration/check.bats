@@ -274,6 +274,20 @@ assert_noticed()
 	assert_code 3
 }
 
+@test "CHECK of a container whose record is lost goes by the cached results, and notices what is missing" {
+	added
+	node_exec rm "/var/lib/cni/multus/$CID"
+	cni CHECK
+	assert_ok
+	[[ $stderr == *"container $CID has no record: going by /var/lib/cni/multus/results"* ]]
+	pod_ip addr flush dev net1
+	cni CHECK
+	assert_code 5
+	assert_msg '10.188.0.218'
+	cni DEL
+	assert_ok
+}
+
 @test "CHECK of what was never added, or is deleted, is an error" {
 	conf_edit '.prevResult = {cniVersion: "0.4.0"}'
 	cni CHECK

@@ -82,6 +82,36 @@ assert_net()
 	assert_net eth0 10.66.5
 }
 
+@test "the file that multus's daemon writes for its shim has no kubeconfig: then that of defaults.json is needed" {
+	local kubeconfig
+	kubeconfig=$(jq -r .kubeconfig <<<"$CONF")
+	networks_file 20-named.conf "$(bridge_conf 10.66.5 by-name)"
+	conf_edit 'del(.delegates, .kubeconfig) | .type = "multus-shim" | .clusterNetwork = "/host/etc/cni/multus/net.d/20-named.conf"
+		| .daemonSocketDir = "/run/multus"'
+	networks_pod in-default
+	PLUGIN=multus-shim
+	node_exec ln -sf lamina /opt/cni/bin/multus-shim
+	snapshot
+	cni ADD
+	assert_code 7
+	assert_msg 'set kubeconfig in /etc/lamina/defaults.json'
+	assert_unchanged
+	conf_edit '.cniVersion = "1.1.0"'
+	cni STATUS CNI_CONTAINERID= CNI_NETNS= CNI_IFNAME= CNI_ARGS=
+	assert_code 7
+	cni DEL
+	assert_ok
+	node_exec sh -c 'mkdir /etc/lamina && cat >/etc/lamina/defaults.json' <<<"{\"kubeconfig\": \"$kubeconfig\"}"
+	cni ADD
+	assert_ok
+	assert_net eth0 10.66.5
+	assert_net net1 10.66.4
+	cni DEL
+	assert_ok
+	node_exec rm -r /opt/cni/bin/multus-shim /etc/lamina
+	PLUGIN=lamina
+}
+
 @test "as multus-shim it reads the paths as its daemon sees them" {
 	networks_file 20-named.conf "$(bridge_conf 10.66.5 by-name)"
 	conf_edit '.type = "multus-shim" | .kubeconfig = "/host" + .kubeconfig | .clusterNetwork = "/host/etc/cni/multus/net.d/20-named.conf"

@@ -221,7 +221,7 @@ pasted()
 	local ipam='delegates\[1\]\.ipam'
 	snapshot
 	refused 7 "$ipam is not an object" '.delegates[1].ipam = "kube-ipam"' '.delegates[1].ipam = []'
-	refused 7 "$ipam\.type is missing" '.delegates[1].ipam = {subnet: "10.188.0.0/16"}' '.delegates[1].ipam.type = ""'
+	refused 7 "$ipam\.type is not a text" '.delegates[1].ipam.type = 5' '.delegates[1].ipam = {type: {}}'
 	refused 7 "$ipam\.ranges is .*must be an array" '.delegates[1].ipam.ranges = {}'
 	refused 7 "$ipam\.ranges\[0\] is .*list of ranges" '.delegates[1].ipam.ranges = [{subnet: "10.190.0.0/16"}]' \
 		'.delegates[1].ipam.ranges = [[]]'

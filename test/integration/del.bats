@@ -314,6 +314,19 @@ teardown()
 	node_exec test ! -e "$RECORD"
 }
 
+@test "DEL with a damaged record leaves a namespace alone that another container's record names" {
+	cni ADD
+	assert_ok
+	snapshot
+	node_exec sh -c 'head -c 100 "$1" >/var/lib/cni/multus/stale' sh "$RECORD"
+	cni DEL CNI_CONTAINERID=stale
+	assert_ok
+	pod_link net1
+	assert_unchanged
+	cni DEL
+	assert_ok
+}
+
 @test "DEL without a record deletes a macvlan of that name, and never a link of another kind [check 42]" {
 	node_exec ip -n "$POD" link add net1 type bridge
 	snapshot

@@ -106,7 +106,7 @@ teardown()
 	doctor
 	[[ $output != *networks:* ]]
 	conf '.type = "multus-shim"'
-	finds bad networks 'k8s.v1.cni.cncf.io/networks counts for nothing: /etc/lamina/defaults.json and .* have no kubeconfig; lamina defaults --write'
+	finds bad configuration 'type is multus-shim, and nothing says how .*: set kubeconfig in /etc/lamina/defaults.json'
 	conf ".kubeconfig = \"$SSL/kube.kubeconfig\""
 	finds bad networks 'does not start: .*install the CustomResourceDefinition network-attachment-definitions.k8s.cni.cncf.io'
 	kube_nad_crd

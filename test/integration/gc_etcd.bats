@@ -182,6 +182,19 @@ held()
 	node_exec rm -r /etc/cni/multus/net.d
 }
 
+@test "a DEL without record releases what etcd has of its container, of a network that only other pods' answers name" {
+	jq '.delegates[0]' <<<"$CONF" | node_exec sh -c 'mkdir -p /etc/cni/multus/net.d && cat >/etc/cni/multus/net.d/net.conf'
+	conf_edit 'del(.delegates) | .clusterNetwork = "/etc/cni/multus/net.d/net.conf"'
+	add pod
+	add other
+	node_exec sh -c "rm $STATE/pod $STATE/results/*-pod-*"
+	conf_edit 'del(.clusterNetwork) | .delegates = [{name: "elsewhere", type: "bridge"}]'
+	POD=pod CID=pod cni DEL
+	assert_ok
+	assert_equal "$(held)" other
+	node_exec rm -r /etc/cni/multus/net.d
+}
+
 @test "a cached network that cannot be understood any more is left out by lamina ip with a word" {
 	local cached
 

@@ -107,6 +107,53 @@ load ../lab/macvlan.bash
 	done
 }
 
+@test "an ipam section without a type makes no address, and who has written more is warned" {
+	local ipam
+	for ipam in '{"type": ""}' '{"type": null}' '{"type": "", "subnet": "10.188.0.0/16"}' '{"subnet": "10.188.0.0/16"}'; do
+		conf_edit '.delegates[0].ipam = $ipam' --argjson ipam "$ipam"
+		add
+		assert_ok
+		if [[ $ipam == *subnet* ]]; then
+			[[ $stderr == *"delegates[0].ipam.type is missing: there will be no address"* ]]
+		else
+			[[ $stderr != *ipam* ]]
+		fi
+		assert_json '(.interfaces | length) == 1 and .interfaces[0].name == "net1" and (.ips // []) == []'
+		assert_net1 '.up and .kind == "macvlan"'
+		assert_equal "$(pod_addrs net1)" ""
+		del
+	done
+}
+
+@test "what an IPAM plugin misses after the namespace is gone is no reason to keep the macvlan" {
+	local words='error dialing DHCP daemon: dial unix /run/cni/dhcp.sock: connect: no such file or directory'
+	stub_ipam '{"cniVersion": "0.3.1", "ips": [{"version": "4", "address": "10.188.0.5/16"}]}'
+	add
+	assert_ok
+	stub_set other-ipam DEL out "{\"code\": 999, \"msg\": \"$words\"}"
+	stub_set other-ipam DEL exit 1
+	# While the pod is there the plugin may come back.
+	cni DEL CNI_IFNAME=net1
+	assert_code 999
+	pod_down "$POD"
+	cni DEL CNI_IFNAME=net1
+	assert_ok
+	[[ $stderr == *"the namespace is gone, and what was in it: $words"* ]]
+	run ! node_exec test -e "/var/lib/cni/multus/$CID"
+	pod_up "$POD"
+	# Another failure than that counts, with the namespace or without.
+	add
+	assert_ok
+	pod_down "$POD"
+	stub_set other-ipam DEL out '{"code": 43, "msg": "the database is away"}'
+	cni DEL CNI_IFNAME=net1
+	assert_code 43
+	stub_reset other-ipam
+	cni DEL CNI_IFNAME=net1
+	assert_ok
+	pod_up "$POD"
+}
+
 @test "a result without address cannot be said in version 0.2.0: then nothing is made [check 28]" {
 	conf_edit '.cniVersion = "0.2.0" | del(.delegates[0].ipam)'
 	refused 7

@@ -80,6 +80,19 @@ address()
 	pod_addrs net1 | sed 's|/.*||'
 }
 
+@test "CHECK of an old pod is content after the switch, and notices that its address is gone" {
+	old_pod 1 web-1
+	conf_edit '.cniVersion = "0.4.0" | .prevResult = ($it | .cniVersion = "0.4.0")' --argjson it "$output"
+	cni CHECK
+	assert_ok
+	pod_exec "$POD" ip addr flush dev net1
+	cni CHECK
+	assert_code 5
+	assert_msg 'net1.*the address .* is missing'
+	cni DEL
+	assert_ok
+}
+
 @test "the first ADD on a node that was switched records its old pods; a second pod with a fixed address of theirs is refused; DEL frees all" {
 	local dynamic
 	old_pod 1 web-1

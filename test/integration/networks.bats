@@ -65,6 +65,25 @@ teardown()
 	assert_equal "$(node_exec ls /var/lib/cni/multus/results)" ''
 }
 
+@test "of a pod whose record and cached answers are lost the store knows what it had: DEL releases it" {
+	local how
+	for how in 'rm $0/$1 $0/results/*' 'for f in $0/$1 $0/results/*; do truncate -s 20 $f; done'; do
+		pod_down p1
+		new_pod p1
+		networks_pod vlan7,vlan7
+		cni ADD
+		assert_ok
+		assert_equal "$(lamina ip ls --json | jq 'map(select(.container)) | length')" 3
+		node_exec sh -c "$how" /var/lib/cni/multus "$CID"
+		kube_delete_pod default web-1
+		cni DEL
+		assert_ok
+		[[ $stderr == *'nothing is recorded, but network vlan7 has interface net3 of container p1: released'* ]]
+		assert_equal "$(lamina ip ls --json | jq 'map(select(.container)) | length')" 0
+		assert_equal "$(node_exec find /var/lib/cni/multus/results -type f)" ''
+	done
+}
+
 @test "the JSON form gives a network its address, MAC and name" {
 	networks_pod '[{"name": "vlan7", "ips": ["10.7.0.44/16", "10.7.0.45"], "mac": "0A:0b:0c:00:00:07", "interface": "db0"}]'
 	cni ADD

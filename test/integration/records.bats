@@ -249,6 +249,40 @@ calls()
 	done
 }
 
+@test "CHECK of a macvlan that multus made, in the default network's place and beside it" {
+	local what
+	kube_put_nad default lan '{"cniVersion": "0.4.0", "type": "macvlan", "master": "eth0", "ipam": {"type": "host-local", "subnet": "10.7.0.0/16",
+		"rangeStart": "10.7.0.10", "gateway": "10.7.0.1", "routes": [{"dst": "10.50.0.0/16"}, {"dst": "0.0.0.0/0"}]}}'
+	conf_edit '.cniVersion = "0.4.0" | .delegates = [{name: "front", cniVersion: "0.4.0", type: "macvlan", master: "eth0", mode: "private", ipam: {type: "host-local",
+		subnet: "10.8.0.0/16", rangeStart: "10.8.0.10"}}]'
+	for what in 'addr del 10.7.0.10/16 dev net1' 'addr del 10.8.0.10/16 dev eth0' 'route del 10.50.0.0/16' 'link set net1 down' \
+		'link set net1 address 02:00:00:00:00:99' 'link del net1'; do
+		networks_pod lan
+		old_cni ADD
+		((status == 0))
+		conf_edit '.prevResult = $it' --argjson it "$output"
+		old_cni CHECK
+		((status == 0))
+		cni CHECK
+		assert_ok
+		# What the pod has beside it is nobody's business.
+		pod_exec "$POD" ip addr add 10.7.0.99/16 dev net1
+		cni CHECK
+		assert_ok
+		# shellcheck disable=SC2086 # several words
+		pod_exec "$POD" ip $what
+		cni CHECK
+		assert_code 5
+		conf_edit 'del(.prevResult)'
+		cni DEL
+		assert_ok
+		assert_equal "$(left)" ''
+		# Whatever multus has left.
+		pod_exec "$POD" ip link del net1 2>/dev/null || true
+		node_exec rm -rf /var/lib/cni/networks
+	done
+}
+
 @test "another interface of the container's is not taken for a lost record's" {
 	networks_pod ''
 	conf_edit '.delegates = [.delegates[0]]'

@@ -221,23 +221,74 @@ route_of()
 	assert_equal "$(pod_routes 101 | grep -c default)" 1
 }
 
-@test "a route to where eth0 leads already is an error that says so, and nothing is left [check 77]" {
-	snapshot
+# assert_noticed ROUTE: CHECK of RESULT is content, until that route is deleted.
+assert_noticed()
+{
+	conf_edit '.cniVersion = "0.4.0" | .prevResult = $it' --argjson it "$RESULT"
+	cni CHECK
+	assert_ok
+	# shellcheck disable=SC2086 # a route of several words
+	pod_exec "$POD" ip route del $1
+	cni CHECK
+	assert_code 5
+	conf_edit '.cniVersion = "0.3.1" | del(.prevResult)'
+}
+
+@test "a route to where eth0 leads already stands in front of eth0's, which stays [check 77]" {
 	net1_routes '[{"dst": "10.244.0.0/16"}]'
 	cni ADD
-	assert_code 7
-	assert_msg '10\.244\.0\.0/16.* eth0 and gateway 10\.244\.1\.1'
-	assert_unchanged
-	net1_routes '[{"dst": "10.99.0.0/16"}, {"dst": "10.99.0.0/16", "gw": "10.188.0.2"}]'
-	cni ADD
-	assert_code 7
-	assert_msg '10\.99\.0\.0/16.* net1 and gateway 10\.188\.0\.1'
-	assert_unchanged
+	assert_ok
+	RESULT=$output
+	assert_equal "$(pod_routes | grep ^10.244.0.0/16)" $'10.244.0.0/16 via 10.188.0.1 dev net1\n10.244.0.0/16 via 10.244.1.1 dev eth0'
+	assert_equal "$(route_of 10.244.200.1)" 'net1 10.188.0.1'
+	assert_noticed '10.244.0.0/16 dev net1'
+	cni DEL
+	assert_ok
 	# The same destination with another priority is another route.
 	net1_routes '[{"dst": "10.244.0.0/16", "priority": 50}]'
 	cni ADD
 	assert_ok
 	assert_equal "$(route_of 10.244.200.1)" 'eth0 10.244.1.1'
+}
+
+@test "several ways to one destination, and one to the own subnet, are in the main table and in net1's own [check 77]" {
+	local table
+	net1_routes '[{"dst": "10.99.0.0/16"}, {"dst": "10.99.0.0/16", "gw": "10.188.0.2"}, {"dst": "10.188.0.0/16"}, {"dst": "0.0.0.0/0"},
+		{"dst": "0.0.0.0/0", "gw": "10.188.0.2"}]'
+	cni ADD
+	assert_ok
+	RESULT=$output
+	for table in 254 101; do
+		assert_equal "$(pod_routes $table | grep ^10.99)" $'10.99.0.0/16 via 10.188.0.2 dev net1\n10.99.0.0/16 via 10.188.0.1 dev net1'
+		[[ $(pod_routes $table | grep ^10.188) == $'10.188.0.0/16 via 10.188.0.1 dev net1\n10.188.0.0/16 dev net1'* ]]
+	done
+	assert_equal "$(pod_routes 101 | grep ^default)" $'default via 10.188.0.2 dev net1\ndefault via 10.188.0.1 dev net1'
+	assert_noticed '10.99.0.0/16 via 10.188.0.1 dev net1'
+}
+
+@test "in net1's own table nobody else's routes are joined, and nothing is left [check 77]" {
+	pod_exec "$POD" ip link add other type bridge
+	pod_exec "$POD" ip link set other up
+	pod_exec "$POD" ip route add default dev other table 101
+	snapshot
+	cni ADD
+	assert_code 7
+	assert_msg '0\.0\.0\.0/0: another one is there, through other'
+	assert_unchanged
+}
+
+@test "the routes of two networks to one destination stand side by side, and go with their own interface" {
+	second_layer
+	conf_edit '.delegates[1,2].ipam.routes = [{dst: "10.99.0.0/16"}]'
+	annotations
+	cni ADD
+	assert_ok
+	RESULT=$output
+	[[ $(pod_routes | grep ^10.99) == *"via 10.189.0.1 dev net2"*"via 10.188.0.1 dev net1"* ]]
+	pod_exec "$POD" ip link del net2
+	assert_equal "$(pod_routes | grep ^10.99)" '10.99.0.0/16 via 10.188.0.1 dev net1'
+	cni DEL
+	assert_ok
 }
 
 @test "a gateway that no address of net1 reaches is an error, and nothing is left [check 77]" {

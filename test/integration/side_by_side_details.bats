@@ -188,14 +188,14 @@ devices()
 	side_by_side S90 '.ADD.exit == 0 and .ADD.calls["one ADD/net1/cid-web-1"].stdin.runtimeConfig.deviceID == "0000:03:02.7"'
 }
 
-@test "S91 the default route over the pod's own default network, and no other network" {
+@test "S96 the default route over the pod's own default network, and no other network" {
 	side_nad kube-system base '{"name": "base", "type": "bridge", "cniVersion": "0.4.0", "bridge": "br0", "isDefaultGateway": true,
 		"ipam": {"type": "static", "addresses": [{"address": "10.1.1.5/24", "gateway": "10.1.1.1"}]}}'
 	DEFAULT='[{"name": "base", "default-route": ["10.1.1.254"]}]'
-	side_by_side S91 '.ADD.exit == 0 and .ADD.files["/var/lib/cni/multus/cid-web-1"].is[0].IsFilterV6Gateway == false'
+	side_by_side S96 '.ADD.exit == 0 and .ADD.files["/var/lib/cni/multus/cid-web-1"].is[0].IsFilterV6Gateway == false'
 }
 
-@test "S92 warnings about networks: names that none can have, and definitions that one may not read" {
+@test "S97 warnings about networks: names that none can have, and definitions that one may not read" {
 	side_nad default n '{"name": "n", "type": "one", "cniVersion": "0.4.0"}'
 	scenario()
 	{
@@ -206,17 +206,17 @@ devices()
 		STEP=ADD-forbidden side_cni ADD
 		kube_kubeconfig admin | side_file "$SIDE_KUBECONFIG" 600
 	}
-	side_by_side S92 '.ADD.exit != 0 and ."ADD-forbidden".exit != 0 and (.ADD.api["web-1"].events | length) == 1
+	side_by_side S97 '.ADD.exit != 0 and ."ADD-forbidden".exit != 0 and (.ADD.api["web-1"].events | length) == 1
 		and (."ADD-forbidden".api["web-2"].events | length) == 1'
 }
 
-@test "S93 an interface without a name" {
+@test "S98 an interface without a name" {
 	side_nad default n '{"name": "n", "type": "one", "cniVersion": "0.4.0"}'
 	NETWORKS='n@,n@ '
-	side_by_side S93 '.ADD.exit == 0 and .ADD.calls.order[1:] == ["one ADD/net1/cid-web-1", "one ADD/net2/cid-web-1"]'
+	side_by_side S98 '.ADD.exit == 0 and .ADD.calls.order[1:] == ["one ADD/net1/cid-web-1", "one ADD/net2/cid-web-1"]'
 }
 
-@test "S94 systemNamespaces that is null: there are none" {
+@test "S99 systemNamespaces that is null: there are none" {
 	side_nad kube-system main '{"name": "main", "type": "one", "cniVersion": "0.4.0"}'
 	side_nad kube-system more '{"name": "more", "type": "two", "cniVersion": "0.4.0"}'
 	conf_edit '.clusterNetwork = "main" | .defaultNetworks = ["more"] | .systemNamespaces = null'
@@ -226,5 +226,5 @@ devices()
 		side_cni ADD
 		side_cni DEL
 	}
-	side_by_side S94 '.ADD.exit == 0 and (.ADD.calls.order | length) == 2'
+	side_by_side S99 '.ADD.exit == 0 and (.ADD.calls.order | length) == 2'
 }

@@ -218,3 +218,40 @@ peer()
 	NETWORKS=net1@sub
 	side_by_side S77 '.ADD.exit == 0 and .ADD.pods["web-1"].links.sub'
 }
+
+@test "S91 macvlan: one network twice, each with a route to the same destination" {
+	side_nad default m '{"cniVersion": "0.4.0", "type": "macvlan", "master": "eth0", "capabilities": {"ips": true}, "ipam": {"type": "static",
+		"routes": [{"dst": "10.50.0.0/16", "gw": "10.188.0.1"}]}}'
+	NETWORKS='[{"name": "m", "ips": ["10.188.0.10/16"]}, {"name": "m", "ips": ["10.188.0.11/16"]}]'
+	side_by_side S91 '.ADD.exit == 0 and (.ADD.pods["web-1"].routes | map(select(test("10.50.0.0/16"))) | length) == 2'
+}
+
+@test "S92 macvlan: two networks have one IPv6 route, which has two paths" {
+	side_nad default one '{"cniVersion": "0.4.0", "type": "macvlan", "master": "eth0", "ipam": {"type": "host-local",
+		"ranges": [[{"subnet": "fd00:188::/64", "rangeStart": "fd00:188::10"}]], "routes": [{"dst": "fd00:50::/64", "gw": "fd00:188::1"}]}}'
+	side_nad default two '{"cniVersion": "0.4.0", "type": "macvlan", "master": "eth0", "ipam": {"type": "host-local",
+		"ranges": [[{"subnet": "fd00:189::/64", "rangeStart": "fd00:189::10"}]], "routes": [{"dst": "fd00:50::/64", "gw": "fd00:189::1"}]}}'
+	NETWORKS=one,two
+	side_by_side S92 '.ADD.exit == 0 and (.ADD.pods["web-1"].routes | map(select(test("fd00:50::"))) | length) > 0'
+}
+
+@test "S93 macvlan: routes to its own subnet, and to where eth0 leads" {
+	side_nad default own '{"cniVersion": "0.4.0", "type": "macvlan", "master": "eth0", "ipam": {"type": "host-local", "subnet": "10.7.0.0/24",
+		"routes": [{"dst": "10.7.0.0/24"}, {"dst": "10.244.0.0/16"}]}}'
+	NETWORKS=own
+	side_by_side S93 '.ADD.exit == 0 and (.ADD.pods["web-1"].routes | map(select(test("10.244.0.0/16"))) | length) == 2'
+}
+
+@test "S94 macvlan: two gateways for one destination" {
+	side_nad default gateways '{"cniVersion": "0.4.0", "type": "macvlan", "master": "eth0", "ipam": {"type": "host-local", "subnet": "10.7.0.0/24",
+		"rangeStart": "10.7.0.10", "routes": [{"dst": "10.50.0.0/16", "gw": "10.7.0.1"}, {"dst": "10.50.0.0/16", "gw": "10.7.0.2"}]}}'
+	NETWORKS=gateways
+	side_by_side S94 '.ADD.exit == 0 and (.ADD.pods["web-1"].routes | map(select(test("10.50.0.0/16"))) | length) == 2'
+}
+
+@test "S95 macvlan with an ipam section that names no plugin" {
+	side_nad default empty '{"cniVersion": "0.4.0", "type": "macvlan", "master": "eth0", "ipam": {"type": ""}}'
+	side_nad default none '{"cniVersion": "0.4.0", "type": "macvlan", "master": "eth0", "ipam": {"subnet": "10.7.0.0/24"}}'
+	NETWORKS=empty,none
+	side_by_side S95 '.ADD.exit == 0 and .ADD.pods["web-1"].links.net2.kind == "macvlan"'
+}

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Nothing grows without end: a file of C has at most 500 lines, a function at most 70 (from the { in the first column to the } in
+"""Nothing grows without end: a file has at most 500 lines, a function of C at most 70 (from the { in the first column to the } in
 the first column). And there is no goto: cleanup attributes do its work."""
 import re
 
@@ -24,11 +24,12 @@ def functions(lines):
 
 
 def findings():
-    for name in lib.files(".c", ".h"):
-        lines = lib.code(lib.read(name)).split("\n")
-        length = len(lines) - 1
+    for name in lib.files(".c", ".h", ".sh", ".bash", ".bats", ".py"):
+        length = lib.read(name).count("\n")
         if length > FILE_LINES:
             yield f"{name}: {length} lines ({FILE_LINES} at most)"
+    for name in lib.files(".c", ".h"):
+        lines = lib.code(lib.read(name)).split("\n")
         for function, start, end in functions(lines):
             if end - start + 1 > FUNCTION_LINES:
                 yield f"{name}:{start}: {function} has {end - start + 1} lines ({FUNCTION_LINES} at most)"

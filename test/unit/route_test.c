@@ -1,39 +1,8 @@
 /* netlink/: routes and rules, against the real kernel. */
-#include "test/unit/netlink_kit.h"
+#include "test/unit/route_kit.h"
 
 /* linux/rtnetlink.h, which may not be included here. */
 #define SCOPE_UNIVERSE 0
-
-/* Two links of the pod that are up: net1 with 10.9.0.5 and fd00:9::5, net2 with 10.8.0.5 and fd00:8::5. */
-struct links {
-	int net1, net2;
-};
-
-static struct links make_links(const struct lab *lab)
-{
-	static const char *const one[] = {"10.9.0.5/16", "fd00:9::5/64", NULL};
-	static const char *const two[] = {"10.8.0.5/16", "fd00:8::5/64", NULL};
-
-	return (struct links){make_with(lab, "net1", 1, one).ifindex, make_with(lab, "net2", 2, two).ifindex};
-}
-
-static struct route route(int ifindex, const char *dst, const char *gateway)
-{
-	struct route r = {.dst = prefix(dst), .ifindex = ifindex, .scope = -1};
-
-	if (gateway)
-		r.gateway = address(gateway);
-	return r;
-}
-
-static bool installed(const struct lab *lab, const struct route *r)
-{
-	cleanup_error struct error e = {0};
-	bool there = false;
-
-	assert_done(route_exists(lab->pod, r, &there, &e), &e);
-	return there;
-}
 
 static size_t count_lines(const char *text)
 {
@@ -158,6 +127,73 @@ static void refuses_a_second_way(void **state)
 
 	assert_string_equal(before, after);
 	assert_string_equal(before6, after6);
+}
+
+/* As the reference plugins add a route: whatever is there stays, and what comes last is in front. */
+static void adds_a_route_beside_others(void **state)
+{
+	const struct lab *lab = *state;
+	struct links links = make_links(lab);
+	struct route there[] = {
+		route(links.net1, "10.96.0.0/12", "10.9.0.1"), route(links.net1, "fd00:96::/64", "fd00:9::1")};
+	struct route beside[] = {
+		route(links.net1, "10.96.0.0/12", "10.9.0.2"),
+		route(links.net2, "10.96.0.0/12", "10.8.0.1"),
+		route(links.net1, "10.9.0.0/16", "10.9.0.1"), /* in front of what is connected */
+		route(links.net2, "fd00:96::/64", "fd00:8::1"),
+		route(links.net2, "fd00:97::/64", NULL),
+		route(links.net1, "fd00:97::/64", NULL),
+	};
+	struct route narrower = there[1];
+	cleanup_error struct error e = {0};
+
+	for (size_t i = 0; i < ARRAY_SIZE(there); i++)
+		assert_done(route_add(lab->pod, &there[i], &e), &e);
+	for (size_t i = 0; i < ARRAY_SIZE(beside); i++) {
+		assert_done(route_add_beside(lab->pod, &beside[i], &e), &e);
+		assert_true(installed(lab, &beside[i]));
+	}
+
+	cleanup_free char *four = run_in_pod(lab, "ip route show 10.96.0.0/12");
+	cleanup_free char *own = run_in_pod(lab, "ip route show 10.9.0.0/16");
+
+	assert_string_equal(four, "10.96.0.0/12 via 10.8.0.1 dev net2 \n10.96.0.0/12 via 10.9.0.2 dev net1 \n"
+				  "10.96.0.0/12 via 10.9.0.1 dev net1 \n");
+	assert_shows(own, "10.9.0.0/16 via 10.9.0.1 dev net1 \n10.9.0.0/16 dev net1 proto kernel scope link");
+
+	/* Each is there once, however often it is added, of several paths, too. */
+	cleanup_free char *before = run_in_pod(lab, "ip route");
+	cleanup_free char *before6 = run_in_pod(lab, "ip -6 route");
+
+	assert_shows(before6, "nexthop via fd00:9::1 dev net1 weight 1 ");
+	assert_shows(before6, "nexthop via fd00:8::1 dev net2 weight 1 ");
+	for (size_t i = 0; i < ARRAY_SIZE(beside); i++)
+		assert_done(route_add_beside(lab->pod, &beside[i], &e), &e);
+
+	cleanup_free char *after = run_in_pod(lab, "ip route");
+	cleanup_free char *after6 = run_in_pod(lab, "ip -6 route");
+
+	assert_string_equal(before, after);
+	assert_string_equal(before6, after6);
+
+	narrower.mtu = 1300;
+	assert_int_equal(route_add_beside(lab->pod, &narrower, &e), -EEXIST);
+	assert_shows(e.message, "fd00:96::/64: another one is there, through net1 and gateway fd00:9::1");
+	error_clear(&e);
+
+	/* A link that goes takes its own with it, and no other. */
+	shell_in_pod(lab, "ip link del net2");
+	assert_true(installed(lab, &there[0]));
+	assert_true(installed(lab, &there[1]));
+	assert_true(installed(lab, &beside[0]));
+	assert_false(installed(lab, &beside[1]));
+	assert_false(installed(lab, &beside[3]));
+
+	/* Over whatever link. */
+	beside[3].ifindex = 0;
+	assert_false(installed(lab, &beside[3]));
+	there[1].ifindex = 0;
+	assert_true(installed(lab, &there[1]));
 }
 
 static void says_why_a_route_cannot_be_added(void **state)
@@ -348,152 +384,18 @@ static void deletes_all_rules_of_a_table_and_priority(void **state)
 	}
 }
 
-static void finds_the_link_of_the_default_route(void **state)
-{
-	const struct lab *lab = *state;
-	struct links links = make_links(lab);
-	const struct {
-		const char *command;
-		int ifindex; /* 0: none */
-	} steps[] = {
-		{"true", 0},
-		{"ip route add default via 10.9.0.1 table 101", 0},
-		{"ip route add unreachable default metric 9", 0},
-		{"ip -6 route add unreachable default metric 9", 0},
-		{"ip route add 0.0.0.0/1 via 10.9.0.1", 0},
-		{"ip -6 route add default via fd00:8::1", links.net2},
-		{"ip route add default via 10.9.0.1 metric 20", links.net1},
-		{"ip route add default metric 10 nexthop via 10.8.0.1 nexthop via 10.9.0.1", links.net2},
-		{"ip route add default dev net1", links.net1},
-	};
-	cleanup_error struct error e = {0};
-
-	for (size_t i = 0; i < ARRAY_SIZE(steps); i++) {
-		int ifindex = 0;
-
-		shell_in_pod(lab, steps[i].command);
-
-		int r = route_default_link(lab->pod, &ifindex, &e);
-
-		assert_int_equal(r, steps[i].ifindex ? 0 : -ESRCH);
-		assert_int_equal(ifindex, steps[i].ifindex);
-		if (r < 0)
-			assert_int_equal(e.code, ERROR_CONFIG);
-		error_clear(&e);
-	}
-}
-
-static size_t count_defaults(const struct lab *lab, int family, struct route **ret)
-{
-	cleanup_error struct error e = {0};
-	size_t count = 0;
-
-	assert_done(route_list_defaults(lab->pod, family, ret, &count, &e), &e);
-	return count;
-}
-
-static void lists_each_path_of_the_default_routes(void **state)
-{
-	const struct lab *lab = *state;
-	struct links links = make_links(lab);
-	cleanup_free struct route *none = NULL, *four = NULL, *six = NULL;
-
-	assert_int_equal(count_defaults(lab, AF_INET, &none), 0);
-	assert_null(none);
-	shell_in_pod(lab, "ip route add default metric 20 nexthop via 10.9.0.1 nexthop via 10.8.0.1");
-	shell_in_pod(lab, "ip route add default dev net2 metric 10");
-	shell_in_pod(lab, "sh -c 'ip route add blackhole default; ip route add default via 10.9.0.1 table 101'");
-	shell_in_pod(lab, "ip -6 route add default via fe80::1 dev net1 metric 7");
-
-	assert_int_equal(count_defaults(lab, AF_INET, &four), 3);
-	assert_int_equal(four[0].ifindex, links.net2);
-	assert_int_equal(four[0].priority, 10);
-	assert_int_equal(four[0].gateway.family, 0);
-	assert_int_equal(four[1].priority, 20);
-	assert_string_equal(ip_text(&four[1].gateway).s, "10.9.0.1");
-	assert_int_equal(four[2].ifindex, links.net2);
-	assert_string_equal(ip_text(&four[2].gateway).s, "10.8.0.1");
-
-	assert_int_equal(count_defaults(lab, AF_INET6, &six), 1);
-	assert_string_equal(ip_text(&six[0].gateway).s, "fe80::1");
-	assert_int_equal(six[0].ifindex, links.net1);
-}
-
-/* Whoever made them and however: of one link, with all paths of theirs, and nothing else. */
-static void deletes_the_default_routes_of_a_link(void **state)
-{
-	static const char *const routes[] = {
-		"ip route add default via 10.9.0.1",
-		"ip route add default dev net1 metric 5",
-		"ip route add default via 10.9.0.2 metric 6 proto dhcp src 10.9.0.5 mtu 1300",
-		"ip route add default via 10.9.0.3 tos 8",
-		"ip route add default metric 7 nexthop via 10.8.0.1 nexthop via 10.9.0.1 weight 2",
-		"ip -6 route add default via fd00:9::1",
-		"ip -6 route add default via fe80::9 dev net1 proto ra metric 512 expires 600 pref high",
-		"ip -6 route add default metric 7 nexthop via fd00:8::1 nexthop via fd00:9::1",
-	};
-	static const char *const kept[] = {
-		"ip route add default via 10.8.0.1 metric 30",
-		"ip route add default via 10.9.0.1 table 101",
-		"ip route add 0.0.0.0/1 via 10.9.0.1",
-		"ip -6 route add default via fd00:8::1 metric 30",
-		"ip -6 route add ::/1 via fd00:9::1",
-	};
-	const struct lab *lab = *state;
-	struct links links = make_links(lab);
-	cleanup_error struct error e = {0};
-
-	for (size_t i = 0; i < ARRAY_SIZE(kept); i++)
-		shell_in_pod(lab, kept[i]);
-
-	cleanup_free char *before = run_in_pod(lab, "ip route show table all");
-	cleanup_free char *before6 = run_in_pod(lab, "ip -6 route show table all");
-
-	for (size_t i = 0; i < ARRAY_SIZE(routes); i++)
-		shell_in_pod(lab, routes[i]);
-	/* Twice: none is left the second time. */
-	for (int n = 0; n < 2; n++) {
-		assert_done(route_delete_defaults(lab->pod, AF_INET, links.net1, &e), &e);
-		assert_done(route_delete_defaults(lab->pod, AF_INET6, links.net1, &e), &e);
-		assert_null(e.message);
-
-		cleanup_free char *after = run_in_pod(lab, "ip route show table all");
-		cleanup_free char *after6 = run_in_pod(lab, "ip -6 route show table all");
-
-		assert_string_equal(before, after);
-		assert_string_equal(before6, after6);
-	}
-}
-
-static void deletes_all_default_routes_of_one_family(void **state)
-{
-	const struct lab *lab = *state;
-	cleanup_free struct route *four = NULL, *six = NULL;
-	cleanup_error struct error e = {0};
-
-	make_links(lab);
-	shell_in_pod(lab, "ip route add default via 10.9.0.1");
-	shell_in_pod(lab, "ip -6 route add default via fd00:8::1");
-	assert_done(route_delete_defaults(lab->pod, AF_INET, 0, &e), &e);
-	assert_int_equal(count_defaults(lab, AF_INET, &four), 0);
-	assert_int_equal(count_defaults(lab, AF_INET6, &six), 1);
-}
-
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		IN_LAB(adds_routes_once),
 		IN_LAB(adds_what_a_route_may_carry),
 		IN_LAB(refuses_a_second_way),
+		IN_LAB(adds_a_route_beside_others),
 		IN_LAB(says_why_a_route_cannot_be_added),
 		IN_LAB(looks_at_what_is_asked_for),
 		IN_LAB(routes_by_source_through_a_table),
 		IN_LAB(adds_and_deletes_rules),
 		IN_LAB(deletes_all_rules_of_a_table_and_priority),
-		IN_LAB(finds_the_link_of_the_default_route),
-		IN_LAB(lists_each_path_of_the_default_routes),
-		IN_LAB(deletes_the_default_routes_of_a_link),
-		IN_LAB(deletes_all_default_routes_of_one_family),
 	};
 
 	return has_rights() ? cmocka_run_group_tests(tests, NULL, NULL) : 0;
