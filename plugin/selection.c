@@ -90,7 +90,7 @@ static void add_networks_of_node(struct selection *selection)
 	}
 }
 
-static void warn(const struct selection *selection, const char *ns, const char *name, const char *why)
+static void tell_missing(const struct selection *selection, const char *ns, const char *name, const char *why)
 {
 	cleanup_free char *text = event_no_network_text(ns, name, why);
 
@@ -118,7 +118,7 @@ static int read_annotation(
 		cleanup_free char *why = list.bad_name ? not_found(list.bad_name) : NULL;
 
 		if (why)
-			warn(selection, list.bad_ns, list.bad_name, why);
+			tell_missing(selection, list.bad_ns, list.bad_name, why);
 		return e->err;
 	}
 	for (size_t i = 0; i < list.count; i++) {
@@ -227,7 +227,7 @@ static int refuse_missing(const struct selection *selection, const struct wanted
 	cleanup_free char *why = not_found(network->asked.name);
 	cleanup_free char *text = event_no_network_text(network->asked.ns, network->asked.name, why);
 
-	warn(selection, network->asked.ns, network->asked.name, why);
+	tell_missing(selection, network->asked.ns, network->asked.name, why);
 	return error_set(
 		e, -ENOENT, ERROR_CONFIG, "%s: create it, or correct the pod's annotation %s", text, annotation);
 }
@@ -243,7 +243,7 @@ static int await_definition(struct selection *selection, struct wanted_network *
 
 	nad_call_free(call);
 	if (r < 0 && !network->of_node)
-		warn(selection, network->asked.ns, network->asked.name, e->message);
+		tell_missing(selection, network->asked.ns, network->asked.name, e->message);
 	if (r < 0)
 		return error_wrap(e, "network %s/%s", network->asked.ns, network->asked.name);
 	return network->nad.found || network->of_node ? 0 : refuse_missing(selection, network, e);
