@@ -18,17 +18,18 @@
 
 /* What is under way: errors name the file, the pod and the resource. */
 struct search {
-	const char *path, *pod_uid, *resource;
+	const struct pod_devices *pod;
+	const char *resource;
 	struct devices found;
 };
 
 static int refuse(const struct search *search, const char *what, struct error *e)
 {
 	cleanup_free char *resource = text_quote(search->resource, strlen(search->resource), SHOWN_MAX);
-	cleanup_free char *uid = text_quote(search->pod_uid, strlen(search->pod_uid), SHOWN_MAX);
+	cleanup_free char *uid = text_quote(search->pod->pod_uid, strlen(search->pod->pod_uid), SHOWN_MAX);
 
 	return error_set(e, -EINVAL, ERROR_CONFIG, "%s: devices %s of pod %s: %s; is that the kubelet's checkpoint?",
-		search->path, resource, uid, what);
+		search->pod->path, resource, uid, what);
 }
 
 /* An init container's devices are given to the pod's other containers again. */
@@ -112,13 +113,11 @@ static int add_nodes(struct search *search, const cJSON *map, struct error *e)
 	return 0;
 }
 
-/* Others' entries are not looked at: their mistakes are not this pod's. */
 static int add_entry(struct search *search, const cJSON *entry, struct error *e)
 {
 	const cJSON *ids = json_get(entry, "DeviceIDs");
 
-	if (!same_text(json_text(entry, "PodUID"), search->pod_uid) ||
-		!same_text(json_text(entry, "ResourceName"), search->resource) || !ids)
+	if (!same_text(json_text(entry, "ResourceName"), search->resource) || !ids)
 		return 0;
 	/* Kubelets before 1.20 wrote a plain list. */
 	return cJSON_IsObject(ids) ? add_nodes(search, ids, e) : add_ids(search, ids, e);
@@ -147,30 +146,61 @@ static int find_entries(const cJSON *json, const cJSON **ret, struct error *e)
 	return 0;
 }
 
-int devices_read(const char *path, const char *pod_uid, const char *resource, struct devices *ret, struct error *e)
+/* NULL, and success, without a file: the kubelet writes it with the first device plugin, and others set a resource's
+ * name for the scheduler alone. */
+static int read_checkpoint(const char *path, cJSON **ret, struct error *e)
 {
-	struct search search = {.path = path, .pod_uid = pod_uid, .resource = resource};
 	cleanup_free char *text = NULL;
-	cleanup_json cJSON *json = NULL;
-	const cJSON *entries = NULL, *entry;
 	size_t length;
 
-	*ret = (struct devices){0};
+	*ret = NULL;
 	if (file_read_regular(path, MAX_CHECKPOINT, &text, &length, e) < 0) {
 		if (e->err != -ENOENT)
 			return error_wrap(e, "the kubelet's devices");
-		/* The kubelet writes it with the first device plugin; others set a resource's name for the scheduler
-		 * alone. */
 		error_clear(e);
 		return 0;
 	}
-	if (json_parse_max(text, length, MAX_CHECKPOINT, path, &json, e) < 0) {
+	if (json_parse_max(text, length, MAX_CHECKPOINT, path, ret, e) < 0)
 		e->code = ERROR_CONFIG;
+	return e->err;
+}
+
+int devices_read(const char *path, const char *pod_uid, struct pod_devices *ret, struct error *e)
+{
+	cleanup_json cJSON *json = NULL;
+	const cJSON *entries = NULL, *entry;
+
+	*ret = (struct pod_devices){0};
+	if (read_checkpoint(path, &json, e) < 0)
 		return e->err;
-	}
-	if (find_entries(json, &entries, e) < 0)
+	if (json && find_entries(json, &entries, e) < 0)
 		return error_wrap(e, "%s: this is not the kubelet's checkpoint", path);
+	*ret = (struct pod_devices){
+		.path = copy_text(path), .pod_uid = copy_text(pod_uid), .entries = cJSON_CreateArray()};
+	/* Others' entries are not looked at: their mistakes are not this pod's. */
 	cJSON_ArrayForEach(entry, entries)
+	{
+		if (same_text(json_text(entry, "PodUID"), pod_uid))
+			cJSON_AddItemToArray(ret->entries, json_copy(entry));
+	}
+	return 0;
+}
+
+void pod_devices_clear(struct pod_devices *pod)
+{
+	free(pod->path);
+	free(pod->pod_uid);
+	cJSON_Delete(pod->entries);
+	*pod = (struct pod_devices){0};
+}
+
+int devices_find(const struct pod_devices *pod, const char *resource, struct devices *ret, struct error *e)
+{
+	struct search search = {.pod = pod, .resource = resource};
+	const cJSON *entry;
+
+	*ret = (struct devices){0};
+	cJSON_ArrayForEach(entry, pod->entries)
 	{
 		if (add_entry(&search, entry, e) < 0) {
 			devices_clear(&search.found);

@@ -236,6 +236,11 @@ static int set_fields(struct reading *reading, const struct fields *fields, stru
 		set_hardware(reading, "infiniband-guid", fields->infiniband_guid, &element->infiniband_guid, e) < 0 ||
 		set_ips(reading, fields->ips, e) < 0 || set_gateways(reading, fields->default_route, e) < 0)
 		return e->err;
+	if (fields->cni_args && (size_t)cJSON_GetArraySize(fields->cni_args) > MAX_NETWORK_ARGS) {
+		cleanup_free char *wanted = format_text("an object of at most %zu members", MAX_NETWORK_ARGS);
+
+		return refuse_type(reading, "cni-args", wanted, e);
+	}
 	element->device_id = fields->device_id && *fields->device_id ? copy_text(fields->device_id) : NULL;
 	element->port_mappings = json_copy(fields->port_mappings);
 	element->bandwidth = json_copy(fields->bandwidth);

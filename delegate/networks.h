@@ -8,6 +8,8 @@
 /* A pod has no use for more interfaces than this, nor one interface for more addresses. */
 #define MAX_NETWORKS ((size_t)64)
 #define MAX_NETWORK_ADDRS ((size_t)16)
+/* Of "cni-args": they are put into each plugin of the network. */
+#define MAX_NETWORK_ARGS ((size_t)1000)
 
 /** One network that a pod asks for. Owned; what the annotation does not say is NULL or 0. */
 struct network_element {

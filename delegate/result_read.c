@@ -54,7 +54,7 @@ static cJSON *read_text(const char *text)
 {
 	cleanup_free char *clean = text_clean(text, MAX_TEXT);
 
-	return result_must(cJSON_CreateString(clean));
+	return json_must(cJSON_CreateString(clean));
 }
 
 /* The address or prefix as Go prints it; NULL when it is none. */
@@ -64,9 +64,8 @@ static cJSON *read_ip(const char *text, enum kind kind)
 	struct ip_addr addr;
 
 	if (kind == PREFIX)
-		return ip_parse_prefix(text, &prefix) ? result_must(cJSON_CreateString(ip_prefix_text(&prefix).s))
-						      : NULL;
-	return ip_parse(text, &addr) ? result_must(cJSON_CreateString(ip_text(&addr).s)) : NULL;
+		return ip_parse_prefix(text, &prefix) ? json_must(cJSON_CreateString(ip_prefix_text(&prefix).s)) : NULL;
+	return ip_parse(text, &addr) ? json_must(cJSON_CreateString(ip_text(&addr).s)) : NULL;
 }
 
 /* The value in its inner form; NULL when it is not of its kind. An index may be beyond the interfaces: libcni
@@ -87,7 +86,7 @@ static cJSON *read_value(const cJSON *value, enum kind kind)
 	case CHOICE:
 		if (!cJSON_IsNumber(value) || number != floor(number) || number < 0 || number > UINT32_MAX)
 			return NULL;
-		return result_must(cJSON_CreateNumber(number));
+		return json_must(cJSON_CreateNumber(number));
 	}
 	return NULL;
 }
@@ -126,7 +125,7 @@ static int read_item(
 	if (!cJSON_IsObject(from))
 		return refuse("", place->path, from, "an object", e);
 
-	cJSON *item = result_must(cJSON_CreateObject());
+	cJSON *item = json_must(cJSON_CreateObject());
 
 	cJSON_AddItemToArray(to, item);
 	for (const struct member *member = members; member->key; member++) {
@@ -177,7 +176,7 @@ static int read_texts(cJSON *to, const cJSON *from, const char *key, struct erro
 	if (!texts->child)
 		return 0;
 
-	cJSON *list = result_must(cJSON_AddArrayToObject(to, key));
+	cJSON *list = json_must(cJSON_AddArrayToObject(to, key));
 
 	cJSON_ArrayForEach(text, texts)
 	{
@@ -225,7 +224,7 @@ static int read_family(cJSON *to, const cJSON *printed, const char *key, int fam
 	if (!is_text(text) || !ip_parse_prefix(text->valuestring, &prefix) || prefix.addr.family != family)
 		return refuse(key, "ip", text, family == AF_INET ? "an IPv4 prefix" : "an IPv6 prefix", e);
 
-	cJSON *ip = result_must(cJSON_CreateObject());
+	cJSON *ip = json_must(cJSON_CreateObject());
 
 	cJSON_AddItemToArray(cJSON_GetObjectItemCaseSensitive(to, "ips"), ip);
 	cJSON_AddStringToObject(ip, "address", ip_prefix_text(&prefix).s);
@@ -270,7 +269,7 @@ static int choose_version(const cJSON *printed, const char *default_version, con
 
 int result_read_dns(const cJSON *conf, cJSON **ret, struct error *e)
 {
-	cleanup_json cJSON *dns = result_must(cJSON_CreateObject());
+	cleanup_json cJSON *dns = json_must(cJSON_CreateObject());
 
 	if (read_dns(dns, conf, e) < 0) {
 		e->code = ERROR_CONFIG;

@@ -20,7 +20,7 @@ struct attachment *attachment_new(const cJSON *conf, unsigned int index, const c
 	a->index = index;
 	a->path = format_text("delegates[%u]", index);
 	/* It becomes part of file names: what no network may be called is nobody's. */
-	a->network = copy_text(name && request_is_name(name) ? name : "");
+	a->network = copy_text(name && is_cni_name(name) ? name : "");
 	a->name = copy_text(a->network);
 	a->conf = json_copy(conf);
 	if (index == 0)

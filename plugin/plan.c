@@ -4,6 +4,7 @@
 #include "plugin/base/fault.h"
 #include "plugin/base/log.h"
 #include "plugin/default_route.h"
+#include "plugin/results.h"
 
 #include <errno.h>
 #include <string.h>
@@ -137,7 +138,8 @@ int plan_inspect(struct plan *plan, struct run *run, struct error *e)
 	for (size_t i = 0; i < plan->count; i++) {
 		struct attachment *a = plan->attachments[i];
 
-		if (check_name_free(a, run, e) < 0 || a->ops->inspect(a, run, e) < 0)
+		if (results_check_name(a, run->request->container_id, e) < 0 || check_name_free(a, run, e) < 0 ||
+			a->ops->inspect(a, run, e) < 0)
 			return e->err;
 	}
 	return 0;
@@ -232,7 +234,7 @@ static bool is_program(const struct attachment *a)
 static void start_program(struct plan *plan, size_t below, struct run *run, bool *failed, struct error *e)
 {
 	const int64_t deadline = run->call_deadline;
-	int64_t left = 0;
+	size_t left = 0;
 
 	for (size_t i = 0; i < below; i++)
 		left += is_program(plan->attachments[i]);
@@ -242,7 +244,7 @@ static void start_program(struct plan *plan, size_t below, struct run *run, bool
 
 		if (!is_program(a))
 			continue;
-		run->call_deadline = clock_now() + (deadline - clock_now()) / left--;
+		run->call_deadline = clock_share(deadline, left--);
 
 		int r = a->ops->del_start(a, run, &now);
 

@@ -101,7 +101,7 @@ static cJSON *read_own_conf(const char *path)
 	cleanup_json cJSON *conf = results_read_conf(cache, "config");
 	const char *name = json_text(conf, "name");
 
-	return name && request_is_name(name) && import_own_conf(conf) ? steal_ptr(conf) : NULL;
+	return name && is_cni_name(name) && import_own_conf(conf) ? steal_ptr(conf) : NULL;
 }
 
 cJSON *cached_networks(const char *cni_dir, const cJSON *known)
@@ -127,7 +127,7 @@ bool cached_result_lives(const char *cni_dir, const char *network, const char *c
 	struct cached_result cached = {0};
 	bool lives;
 
-	if (!request_is_name(network) || read_cached(path, &cached) < 0)
+	if (!is_cni_name(network) || read_cached(path, &cached) < 0)
 		return false;
 	lives = !*cached.netns || access(cached.netns, F_OK) == 0 || errno != ENOENT;
 	clear_cached(&cached);

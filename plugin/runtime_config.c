@@ -19,8 +19,7 @@ static const struct member bandwidth[] = {
 /* An integer as the document has it: cJSON keeps the large ones in their own spelling. */
 static bool is_integer(const cJSON *value)
 {
-	return cJSON_IsRaw(value) ||
-	       (cJSON_IsNumber(value) && value->valuedouble == (double)(int64_t)value->valuedouble);
+	return cJSON_IsRaw(value) || json_is_whole(value);
 }
 
 /* NULL: not what Go would take for such a struct. */

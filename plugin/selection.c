@@ -11,6 +11,10 @@
 #include <errno.h>
 #include <string.h>
 
+/* Of all the pod's networks together, with what the pod puts into each plugin: they are kept in memory several times.
+ */
+#define MAX_CONFIGURATIONS ((size_t)2 << 20)
+
 /* A network on its way into the plan. */
 struct wanted_network {
 	struct network_element asked; /* namespace and name; what else the annotation says */
@@ -19,6 +23,8 @@ struct wanted_network {
 	bool replaces_default;
 	struct nad_call *call;
 	struct nad nad;
+	char *resource;        /* of the device that was handed out to it; NULL: none */
+	struct error unusable; /* the first file of confDir that was passed over */
 	cJSON *conf;
 };
 
@@ -27,6 +33,8 @@ struct selection {
 	size_t count;
 	const struct pod *pod;
 	struct run *run;
+	struct pod_devices devices;
+	size_t bytes; /* of the configurations that are loaded */
 };
 
 static void selection_clear(struct selection *selection)
@@ -38,9 +46,12 @@ static void selection_clear(struct selection *selection)
 		if (network->call)
 			nad_call_free(network->call);
 		nad_clear(&network->nad);
+		free(network->resource);
+		error_clear(&network->unusable);
 		cJSON_Delete(network->conf);
 	}
 	free(selection->networks);
+	pod_devices_clear(&selection->devices);
 }
 #define cleanup_selection CLEANUP(selection_clear)
 
@@ -254,7 +265,7 @@ static int find_file(struct wanted_network *network, const struct config *config
 {
 	cleanup_error struct error ignored = {0};
 
-	if (conf_find(config->conf_dir, network->asked.name, &network->conf, &ignored) < 0)
+	if (conf_find(config->conf_dir, network->asked.name, &network->conf, &network->unusable, &ignored) < 0)
 		return e->err;
 	error_clear(e);
 	return 0;
@@ -266,12 +277,15 @@ static int load_definition(struct wanted_network *network, const struct config *
 	cleanup_free char *what = format_text("NetworkAttachmentDefinition %s/%s", network->asked.ns, name);
 
 	if (!network->nad.found || !*network->nad.config) {
-		if (conf_find(config->conf_dir, name, &network->conf, e) < 0)
+		if (conf_find(config->conf_dir, name, &network->conf, &network->unusable, e) < 0)
 			return error_wrap(
 				e, "%s%s", what, network->nad.found ? " has no spec.config" : " does not exist");
 		return 0;
 	}
-	if (conf_parse(network->nad.config, what, &network->conf, e) < 0)
+
+	cleanup_free char *text = steal_ptr(network->nad.config);
+
+	if (conf_parse(text, what, &network->conf, e) < 0)
 		return e->err;
 	conf_name(network->conf, name);
 	return 0;
@@ -302,7 +316,8 @@ static int choose_device(struct selection *selection, size_t index, struct error
 		uid = selection->pod->object.uid;
 	if (!uid)
 		return 0;
-	if (devices_read(DEVICES_CHECKPOINT, uid, resource, &devices, e) < 0)
+	if ((!selection->devices.entries && devices_read(DEVICES_CHECKPOINT, uid, &selection->devices, e) < 0) ||
+		devices_find(&selection->devices, resource, &devices, e) < 0)
 		return error_wrap(e, "network %s/%s: resource %s", network->asked.ns, network->asked.name, resource);
 	for (size_t i = 0; !network->replaces_default && i < index; i++) {
 		const struct wanted_network *before = &selection->networks[i];
@@ -316,13 +331,14 @@ static int choose_device(struct selection *selection, size_t index, struct error
 				network->asked.ns, network->asked.name, devices.count, resource);
 		return 0;
 	}
+	network->resource = copy_text(resource);
 	free(network->asked.device_id);
 	network->asked.device_id = copy_text(devices.ids[taken]);
 	conf_put_device(network->conf, devices.ids[taken]);
 	return 0;
 }
 
-static int load(struct selection *selection, size_t index, struct error *e)
+static int read_conf(struct selection *selection, size_t index, struct error *e)
 {
 	struct wanted_network *network = &selection->networks[index];
 
@@ -332,11 +348,58 @@ static int load(struct selection *selection, size_t index, struct error *e)
 		return conf_read_path(network->file, &network->conf, e);
 	if (await_definition(selection, network, e) < 0)
 		return network->of_node ? find_file(network, selection->run->config, e) : e->err;
-	if (load_definition(network, selection->run->config, e) < 0 || choose_device(selection, index, e) < 0)
+	return load_definition(network, selection->run->config, e) < 0 ? e->err : choose_device(selection, index, e);
+}
+
+/* Before the arguments are there: they would be copied into each plugin. */
+static int check_size(struct selection *selection, const struct wanted_network *network, struct error *e)
+{
+	const struct network_element *asked = &network->asked;
+	cleanup_free char *conf = json_print(network->conf),
+			  *args = asked->cni_args ? json_print(asked->cni_args) : NULL;
+
+	selection->bytes += strlen(conf) + (args ? strlen(args) * conf_count_plugins(network->conf) : 0);
+	if (selection->bytes <= MAX_CONFIGURATIONS)
+		return 0;
+	return error_set(e, -E2BIG, ERROR_CONFIG,
+		"the configurations of the pod's networks, up to %s%s%s, have more than %zu bytes together with the "
+		"pod's cni-args: make them smaller, or ask for fewer networks",
+		network->file ? network->file : asked->ns, network->file ? "" : "/", network->file ? "" : asked->name,
+		MAX_CONFIGURATIONS);
+}
+
+static int load(struct selection *selection, size_t index, struct error *e)
+{
+	struct wanted_network *network = &selection->networks[index];
+
+	if (read_conf(selection, index, e) < 0 || check_size(selection, network, e) < 0)
 		return e->err;
 	if (network->asked.cni_args)
 		conf_put_args(network->conf, network->asked.cni_args);
 	return 0;
+}
+
+/* Once, whatever number of networks is looked for there. */
+static void tell_unusable_file(const struct selection *selection)
+{
+	for (size_t i = 0; i < selection->count; i++) {
+		const struct wanted_network *network = &selection->networks[i];
+
+		if (network->unusable.err) {
+			log_write(LOG_WARNING, "passed over in the search for networks: %s", network->unusable.message);
+			return;
+		}
+	}
+}
+
+static int load_all(struct selection *selection, struct error *e)
+{
+	int r = 0;
+
+	for (size_t i = 0; r == 0 && i < selection->count; i++)
+		r = load(selection, i, e);
+	tell_unusable_file(selection);
+	return r;
 }
 
 /* --- into the plan --- */
@@ -350,7 +413,7 @@ static void name_attachment(struct attachment *a, struct wanted_network *network
 		a->path = format_text("%s/%s spec.config", network->asked.ns, network->asked.name);
 		free(a->name);
 		a->name = format_text("%s/%s", network->asked.ns, network->asked.name);
-		a->resource = steal_ptr(network->nad.resource);
+		a->resource = steal_ptr(network->resource);
 	} else {
 		a->path = format_text("%s in confDir", network->asked.name);
 	}
@@ -373,6 +436,8 @@ static int plan_network(struct plan *plan, struct wanted_network *network, const
 	const unsigned int index = network->replaces_default ? 0 : (unsigned int)plan->count;
 	cleanup_attachment struct attachment *a = attachment_new(network->conf, index, run->request->ifname);
 
+	/* It has a copy. */
+	cJSON_Delete(steal_ptr(network->conf));
 	name_attachment(a, network);
 	if ((*a->ifname && check_ifname(a, e) < 0) || a->ops->plan(a, run->request, run->config, e) < 0)
 		return e->err;
@@ -394,12 +459,8 @@ int selection_complete(struct plan *plan, const struct pod *pod, struct run *run
 		return e->err;
 	if (run->config->auxiliary_chain && pod)
 		add_auxiliary_chain(&selection);
-	if (ask_for_all(&selection, e) < 0)
+	if (ask_for_all(&selection, e) < 0 || load_all(&selection, e) < 0)
 		return e->err;
-	for (size_t i = 0; i < selection.count; i++) {
-		if (load(&selection, i, e) < 0)
-			return e->err;
-	}
 	trace_step("networks known");
 	for (size_t i = 0; i < selection.count; i++) {
 		if (plan_network(plan, &selection.networks[i], run, e) < 0)

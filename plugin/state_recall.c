@@ -19,7 +19,7 @@ static bool is_of(const cJSON *cache, const char *file, const char *container_id
 	cleanup_error struct error ignored = {0};
 
 	if (!same_text(json_text(cache, "containerId"), container_id) || !network || !interface ||
-		!request_is_name(network) || request_check_ifname(interface, &ignored) < 0)
+		!is_cni_name(network) || request_check_ifname(interface, &ignored) < 0)
 		return false;
 
 	cleanup_free char *name = format_text("%s-%s-%s", network, container_id, interface);

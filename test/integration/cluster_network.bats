@@ -74,6 +74,21 @@ assert_net()
 	done
 }
 
+@test "a file of confDir that cannot be used is named once, and in no network's way" {
+	networks_file 10-broken.conf '{"cniVersion": "0.3.1", "name": "by-na'
+	networks_file 20-named.conf "$(bridge_conf 10.66.5 by-name)"
+	networks_file 30-second.conf "$(bridge_conf 10.66.6 second)"
+	conf_edit '.clusterNetwork = "by-name" | .defaultNetworks = ["second"]'
+	cni ADD
+	assert_ok
+	assert_net eth0 10.66.5
+	assert_net net1 10.66.6
+	assert_equal "$(grep -c 'passed over in the search for networks: .*/10-broken.conf' <<<"$stderr")" 1
+	assert_equal "$(grep -c 10-broken <<<"$stderr")" 1
+	cni DEL
+	assert_ok
+}
+
 @test "with a file and no kubeconfig no API server is needed" {
 	networks_file 20-named.conflist "{\"cniVersion\": \"0.4.0\", \"name\": \"listed\", \"plugins\": [$(bridge_conf 10.66.5)]}"
 	conf_edit 'del(.kubeconfig) | .clusterNetwork = "/etc/cni/multus/net.d/20-named.conflist"'

@@ -139,6 +139,12 @@ log_to()
 	node_exec test -e "${LOG%.log}-other.log"
 	# Those of many years ago went for their age.
 	run ! node_exec sh -c "ls ${LOG%/*}/multus-2000*"
+	# These go without a log that is large, too.
+	node_exec touch "${LOG%.log}-2000-01-01T00-00-00.000.log"
+	cni ADD
+	assert_ok
+	run ! node_exec sh -c "ls ${LOG%/*}/multus-2000*"
+	assert_equal "$(node_exec sh -c "ls ${LOG%/*}/multus-2*" | wc -l)" 2
 }
 
 @test "ADD waits for the readiness file, and then has all of its time" {

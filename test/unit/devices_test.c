@@ -19,7 +19,14 @@ static int read_text(const struct stubs *stubs, const char *text, struct devices
 
 	if (file_write(path, 0600, text, strlen(text), &failed) < 0)
 		fail_msg("%s", failed.message);
-	return devices_read(path, POD, RESOURCE, ret, e);
+
+	cleanup_pod_devices struct pod_devices pod = {0};
+
+	if (devices_read(path, POD, &pod, e) < 0)
+		return e->err;
+	/* It is read once, and not for each resource. */
+	unlink(path);
+	return devices_find(&pod, RESOURCE, ret, e);
 }
 
 /* The IDs with a blank between them. */
@@ -168,15 +175,17 @@ static void takes_a_bounded_number(void **state)
 
 static void without_a_file_there_are_no_devices(void **state)
 {
-	cleanup_devices struct devices devices = {0};
+	cleanup_pod_devices struct pod_devices pod = {0};
 	cleanup_error struct error e = {0}, not_regular = {0};
 	cleanup_free char *path = stub_path(*state, "gone"), *pipe_path = stub_path(*state, "pipe");
 
-	assert_int_equal(devices_read(path, POD, RESOURCE, &devices, &e), 0);
-	assert_int_equal(devices.count, 0);
+	assert_int_equal(devices_read(path, POD, &pod, &e), 0);
+	assert_non_null(pod.entries);
+	assert_int_equal(cJSON_GetArraySize(pod.entries), 0);
 	assert_int_equal(e.err, 0);
+	pod_devices_clear(&pod);
 	assert_int_equal(mkfifo(pipe_path, 0600), 0);
-	assert_int_equal(devices_read(pipe_path, POD, RESOURCE, &devices, &not_regular), -EINVAL);
+	assert_int_equal(devices_read(pipe_path, POD, &pod, &not_regular), -EINVAL);
 	assert_non_null(strstr(not_regular.message, "not a regular file"));
 }
 

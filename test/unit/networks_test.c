@@ -177,6 +177,26 @@ static void refuses_what_the_json_form_cannot_be(void **state)
 	assert_refused("[{\"name\":\"a\"}", KEY);
 }
 
+static void takes_a_bounded_number_of_arguments(void **state)
+{
+	cleanup_free char *members = copy_text("\"k0\":0");
+
+	(void)state;
+	for (size_t i = 1; i < MAX_NETWORK_ARGS; i++) {
+		char *longer = format_text("%s,\"k%zu\":0", members, i);
+
+		free(members);
+		members = longer;
+	}
+
+	cleanup_free char *most = format_text("[{\"name\":\"a\",\"cni-args\":{%s}}]", members);
+	cleanup_free char *many = format_text("[{\"name\":\"a\",\"cni-args\":{%s,\"k0\":0}}]", members);
+	cleanup_networks struct network_list list = read_ok(most);
+
+	assert_int_equal(cJSON_GetArraySize(list.elements[0].cni_args), MAX_NETWORK_ARGS);
+	assert_refused(many, "cni-args must be an object of at most 1000 members");
+}
+
 static void knows_a_hardware_address(void **state)
 {
 	static const char *const good[] = {"02:00:00:00:00:01", "02-00-00-00-00-01", "0200.0000.0001",
@@ -232,6 +252,7 @@ int main(void)
 		cmocka_unit_test(refuses_what_the_short_form_cannot_be),
 		cmocka_unit_test(says_which_name_no_definition_has),
 		cmocka_unit_test(refuses_what_the_json_form_cannot_be),
+		cmocka_unit_test(takes_a_bounded_number_of_arguments),
 		cmocka_unit_test(knows_a_hardware_address),
 		cmocka_unit_test(is_bounded),
 	};
