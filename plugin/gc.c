@@ -360,9 +360,8 @@ static void forward(struct gc *gc, struct error *e)
 		struct attachment *a = gc->plan.attachments[i];
 		cleanup_json cJSON *valid = rewrite_valid(gc, a);
 		cleanup_error struct error failed = {0};
-		int64_t now = clock_now();
 
-		run.call_deadline = now + (gc->scope.deadline - now) / (int64_t)(gc->plan.count - i);
+		run.call_deadline = clock_share(gc->scope.deadline, gc->plan.count - i);
 		a->ops->gc(a, &run, valid, &failed);
 		error_add(e, &failed);
 	}

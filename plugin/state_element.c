@@ -37,10 +37,7 @@ static void put_capabilities(cJSON *to, const cJSON *conf)
 		if (item->string && cJSON_IsBool(item))
 			cJSON_AddItemToObject(out, item->string, json_copy(item));
 	}
-	if (out->child)
-		json_put(to, "capabilities", out);
-	else
-		cJSON_Delete(out);
+	json_put_unless_empty(to, "capabilities", out);
 }
 
 static void put_texts(cJSON *to, const cJSON *from, const char *key)
