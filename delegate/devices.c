@@ -32,6 +32,16 @@ static int refuse(const struct search *search, const char *what, struct error *e
 		search->pod->path, resource, uid, what);
 }
 
+/* An init container's devices are given to the pod's other containers again. */
+static bool has_id(const struct devices *devices, const char *id)
+{
+	for (size_t i = 0; i < devices->count; i++) {
+		if (strcmp(devices->ids[i], id) == 0)
+			return true;
+	}
+	return false;
+}
+
 static int add_ids(struct search *search, const cJSON *ids, struct error *e)
 {
 	struct devices *found = &search->found;
@@ -44,6 +54,8 @@ static int add_ids(struct search *search, const cJSON *ids, struct error *e)
 		if (!cJSON_IsString(id) || !*id->valuestring || strlen(id->valuestring) > MAX_ID)
 			return refuse(
 				search, "a DeviceID must be a text that is neither empty nor longer than 4096", e);
+		if (has_id(found, id->valuestring))
+			continue;
 		if (found->count == MAX_DEVICES)
 			return refuse(search, "there are more than 1024", e);
 		found->ids = reallocate(found->ids, found->count + 1, sizeof(*found->ids));
@@ -134,21 +146,34 @@ static int find_entries(const cJSON *json, const cJSON **ret, struct error *e)
 	return 0;
 }
 
-int devices_read(const char *path, const char *pod_uid, struct pod_devices *ret, struct error *e)
+/* NULL, and success, without a file: the kubelet writes it with the first device plugin, and others set a resource's
+ * name for the scheduler alone. */
+static int read_checkpoint(const char *path, cJSON **ret, struct error *e)
 {
 	cleanup_free char *text = NULL;
-	cleanup_json cJSON *json = NULL;
-	const cJSON *entries = NULL, *entry;
 	size_t length;
 
-	*ret = (struct pod_devices){0};
-	if (file_read_regular(path, MAX_CHECKPOINT, &text, &length, e) < 0)
-		return error_wrap(e, "the kubelet's devices");
-	if (json_parse_max(text, length, MAX_CHECKPOINT, path, &json, e) < 0) {
-		e->code = ERROR_CONFIG;
-		return e->err;
+	*ret = NULL;
+	if (file_read_regular(path, MAX_CHECKPOINT, &text, &length, e) < 0) {
+		if (e->err != -ENOENT)
+			return error_wrap(e, "the kubelet's devices");
+		error_clear(e);
+		return 0;
 	}
-	if (find_entries(json, &entries, e) < 0)
+	if (json_parse_max(text, length, MAX_CHECKPOINT, path, ret, e) < 0)
+		e->code = ERROR_CONFIG;
+	return e->err;
+}
+
+int devices_read(const char *path, const char *pod_uid, struct pod_devices *ret, struct error *e)
+{
+	cleanup_json cJSON *json = NULL;
+	const cJSON *entries = NULL, *entry;
+
+	*ret = (struct pod_devices){0};
+	if (read_checkpoint(path, &json, e) < 0)
+		return e->err;
+	if (json && find_entries(json, &entries, e) < 0)
 		return error_wrap(e, "%s: this is not the kubelet's checkpoint", path);
 	*ret = (struct pod_devices){
 		.path = copy_text(path), .pod_uid = copy_text(pod_uid), .entries = cJSON_CreateArray()};

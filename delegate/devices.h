@@ -13,8 +13,8 @@ struct pod_devices {
 
 /**
  * Reads it; pod_uid is the one that the kubelet knows. The file has all pods of the node: it is read once for all
- * resources. A file that cannot be read is the error of file_read_regular, -ENOENT when it is not there; one that says
- * something else than a kubelet does ERROR_CONFIG. Both name it. Cleared with pod_devices_clear.
+ * resources. Where there is none, the pod has no devices. A file that cannot be read is the error of file_read_regular;
+ * one that says something else than a kubelet does ERROR_CONFIG. Both name it. Cleared with pod_devices_clear.
  */
 int devices_read(const char *path, const char *pod_uid, struct pod_devices *ret, struct error *e);
 
@@ -29,8 +29,8 @@ struct devices {
 
 /**
  * The IDs of a resource's devices that the pod has: container by container as the checkpoint lists them, and in each by
- * NUMA node, as listed there (multus takes the nodes in any order). None is success. What no kubelet writes is
- * ERROR_CONFIG. Cleared with devices_clear.
+ * NUMA node, as listed there (multus takes the nodes in any order), each once. None is success. What no kubelet writes
+ * is ERROR_CONFIG. Cleared with devices_clear.
  */
 int devices_find(const struct pod_devices *pod, const char *resource, struct devices *ret, struct error *e);
 

@@ -3,6 +3,7 @@
 #include "plugin/base/ip.h"
 
 #include <errno.h>
+#include <math.h>
 #include <string.h>
 
 const char *const cni_versions[] = {"0.1.0", "0.2.0", "0.3.0", "0.3.1", "0.4.0", "1.0.0", "1.1.0", NULL};
@@ -185,7 +186,7 @@ void result_merge(cJSON *result, const cJSON *more)
 			cJSON *index = cJSON_GetObjectItemCaseSensitive(copy, "interface");
 
 			if (cJSON_IsNumber(index))
-				cJSON_SetNumberHelper(index, index->valuedouble + shift);
+				cJSON_SetNumberHelper(index, fmin(index->valuedouble + shift, UINT32_MAX));
 			cJSON_AddItemToArray(to, copy);
 		}
 	}

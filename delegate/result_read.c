@@ -16,7 +16,7 @@ static const char *const kind_names[] = {
 	[NAME] = "a string of at most 4096 bytes",
 	[ADDRESS] = "an IP address",
 	[PREFIX] = "an IP address with the length of its prefix",
-	[INDEX] = "the index of one of the interfaces",
+	[INDEX] = "a whole number from 0 to 4294967295",
 	[NUMBER] = "a whole number from 0 to 4294967295",
 	[CHOICE] = "a whole number from 0 to 4294967295",
 };
@@ -26,8 +26,7 @@ static const char *const dns_lists[] = {"nameservers", "search", "options"};
 /* Where a reader is: for errors, and what it checks against. */
 struct place {
 	const char *version;
-	const char *path;  /* "ips[0]" */
-	size_t interfaces; /* indexes are below */
+	const char *path; /* "ips[0]" */
 };
 
 static int refuse(const char *path, const char *key, const cJSON *value, const char *wanted, struct error *e)
@@ -69,8 +68,9 @@ static cJSON *read_ip(const char *text, enum kind kind)
 	return ip_parse(text, &addr) ? json_must(cJSON_CreateString(ip_text(&addr).s)) : NULL;
 }
 
-/* The value in its inner form; NULL when it is not of its kind. */
-static cJSON *read_value(const cJSON *value, enum kind kind, const struct place *place)
+/* The value in its inner form; NULL when it is not of its kind. An index may be beyond the interfaces: libcni
+ * does not look, and hands it on. */
+static cJSON *read_value(const cJSON *value, enum kind kind)
 {
 	double number = value->valuedouble;
 
@@ -85,8 +85,6 @@ static cJSON *read_value(const cJSON *value, enum kind kind, const struct place 
 	case NUMBER:
 	case CHOICE:
 		if (!cJSON_IsNumber(value) || number != floor(number) || number < 0 || number > UINT32_MAX)
-			return NULL;
-		if (kind == INDEX && number >= (double)place->interfaces)
 			return NULL;
 		return json_must(cJSON_CreateNumber(number));
 	}
@@ -113,7 +111,7 @@ static int read_member(
 	if (!value || is_nothing(value, member->kind))
 		return 0;
 
-	cJSON *read = read_value(value, member->kind, place);
+	cJSON *read = read_value(value, member->kind);
 
 	if (!read)
 		return refuse(place->path, member->key, value, kind_names[member->kind], e);
@@ -240,7 +238,7 @@ static int read_family(cJSON *to, const cJSON *printed, const char *key, int fam
 
 static int read_lists(cJSON *to, const cJSON *printed, const char *version, struct error *e)
 {
-	struct place place = {.version = version};
+	const struct place place = {.version = version};
 
 	for (size_t i = 0; i < RESULT_LISTS; i++) {
 		int r = read_list(cJSON_GetObjectItemCaseSensitive(to, result_lists[i].key), printed, "",
@@ -248,9 +246,6 @@ static int read_lists(cJSON *to, const cJSON *printed, const char *version, stru
 
 		if (r < 0)
 			return r;
-		if (i == 0)
-			place.interfaces =
-				(size_t)cJSON_GetArraySize(cJSON_GetObjectItemCaseSensitive(to, "interfaces"));
 	}
 	return 0;
 }

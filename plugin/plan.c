@@ -64,14 +64,16 @@ static int check_ifnames(const struct plan *plan, struct error *e)
 	return 0;
 }
 
-/* Two delegates of one name would share their claims by mistake; a pod that asks twice for a network means it. */
+/* Two delegates of one name would share their claims by mistake; a pod that asks twice for a network means it. What
+ * other programs make of a name is their business. */
 static int check_networks(const struct plan *plan, struct error *e)
 {
 	for (size_t i = 1; i < plan->count; i++) {
 		for (size_t j = 0; j < i; j++) {
 			const struct attachment *a = plan->attachments[i], *other = plan->attachments[j];
 
-			if (!a->asked && !other->asked && strcmp(a->network, other->network) == 0)
+			if (!a->asked && !other->asked && attachment_claims(a) && attachment_claims(other) &&
+				strcmp(a->network, other->network) == 0)
 				return error_set(e, -EINVAL, ERROR_CONFIG,
 					"%s.name is \"%s\", the name of %s: each network needs its own", a->path,
 					a->network, other->path);

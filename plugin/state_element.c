@@ -137,14 +137,19 @@ static void put_asked(cJSON *element, const struct network_element *asked)
 	}
 }
 
-/* multus's rule: once a network of the pod's names the default route, all those without a gateway give theirs up. */
+/* multus's rule: once a network of the pod's names the default route, all those without a gateway give theirs up. It
+ * looks only where `networks` asks for some. */
 static bool is_filtered(const struct attachment *a, const struct plan *plan, int family)
 {
-	bool named = false;
+	bool named = false, others = false;
 
-	for (size_t i = 0; i < plan->count; i++)
-		named |= plan->attachments[i]->asked && plan->attachments[i]->asked->default_route;
-	return named && !network_gateway(a->asked, family);
+	for (size_t i = 0; i < plan->count; i++) {
+		const struct network_element *asked = plan->attachments[i]->asked;
+
+		named |= asked && asked->default_route;
+		others |= i > 0 && asked && asked->name;
+	}
+	return named && others && !network_gateway(a->asked, family);
 }
 
 static void put_device(cJSON *element, const struct attachment *a)

@@ -148,7 +148,17 @@ static void a_lists_switches_are_printed_as_true(void **state)
 	assert_null(json_dig(printed, "ConfList", "disableGC", NULL));
 }
 
-/* Only where some network names the default route is anything filtered, by family. */
+/* As an annotation's network, which has a name there. */
+static struct attachment *name_asked(struct attachment *a)
+{
+	if (!a->asked)
+		a->asked = allocate(1, sizeof(*a->asked));
+	a->asked->name = copy_text("b");
+	return a;
+}
+
+/* Only where some network names the default route is anything filtered, by family; and not of a pod that has its own
+ * default network alone. */
 static void who_gives_up_the_default_route(void **state)
 {
 	static const struct {
@@ -171,7 +181,12 @@ static void who_gives_up_the_default_route(void **state)
 		cleanup_plan struct plan plan = {0};
 
 		plan_append(&plan, element_read(first, 0, "eth0", true));
-		plan_append(&plan, element_read(second, 1, "eth0", true));
+
+		cleanup_json cJSON *alone = element_print(plan.attachments[0], &plan, true, &run);
+
+		assert_true(cJSON_IsFalse(json_get(alone, "IsFilterV4Gateway")));
+		assert_true(cJSON_IsFalse(json_get(alone, "IsFilterV6Gateway")));
+		plan_append(&plan, name_asked(element_read(second, 1, "eth0", true)));
 
 		cleanup_json cJSON *printed = element_print(plan.attachments[0], &plan, true, &run);
 
