@@ -1,4 +1,5 @@
 #include "delegate/chain_shape.h"
+#include "delegate/conf.h"
 #include "delegate/result.h"
 #include "delegate/text.h"
 #include "plugin/base/log.h"
@@ -40,16 +41,9 @@ static int refuse(
 	return error_set(e, -EINVAL, code, "%s is %s: %s", where, shown, wanted);
 }
 
-bool chain_is_name(const char *name)
-{
-	static const char first[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_.-";
-
-	return *name && !strchr("_.-", *name) && name[strspn(name, first)] == '\0';
-}
-
 static int read_name(struct chain *chain, const char *path, const struct head *head, struct error *e)
 {
-	if (!head->name || !chain_is_name(head->name))
+	if (!head->name || !is_cni_name(head->name))
 		return refuse(path, "name", ERROR_CONFIG, head->name,
 			"a network's name starts with a letter or digit and goes on with letters, digits, '_', '.', "
 			"'-'",
@@ -101,41 +95,36 @@ static int read_version(struct chain *chain, const char *path, const struct head
 	return 0;
 }
 
-/* The last member that is spelled exactly so: Go's maps tell cases apart. */
-static const cJSON *get_exactly(const cJSON *object, const char *key)
-{
-	const cJSON *found = NULL, *member;
-
-	cJSON_ArrayForEach(member, object)
-	{
-		if (strcmp(member->string, key) == 0)
-			found = member;
-	}
-	return found;
-}
-
-static int pick_runtime_config(struct chain_plugin *plugin, const char *path, const cJSON *capabilities,
-	const cJSON *runtime_config, struct error *e)
+static int check_capabilities(const char *path, const cJSON *capabilities, struct error *e)
 {
 	const cJSON *capability;
 
 	cJSON_ArrayForEach(capability, capabilities)
 	{
-		const cJSON *value = get_exactly(runtime_config, capability->string);
-
 		if (!cJSON_IsBool(capability) && !cJSON_IsNull(capability)) {
 			cleanup_free char *shown = text_quote(capability->string, strlen(capability->string), 100);
 
 			return error_set(e, -EINVAL, ERROR_CONFIG, "%s%scapabilities: %s must be true or false", path,
 				*path ? "." : "", shown);
 		}
-		if (get_exactly(capabilities, capability->string) != capability || !cJSON_IsTrue(capability) || !value)
+	}
+	return 0;
+}
+
+/* A tenant may declare very many capabilities; the runtime has few values for them. */
+static void pick_runtime_config(struct chain_plugin *plugin, const cJSON *capabilities, const cJSON *runtime_config)
+{
+	const cJSON *value;
+
+	cJSON_ArrayForEach(value, runtime_config)
+	{
+		if (json_get_exactly(runtime_config, value->string) != value ||
+			!cJSON_IsTrue(json_get_exactly(capabilities, value->string)))
 			continue;
 		if (!plugin->runtime_config)
 			plugin->runtime_config = cJSON_CreateObject();
-		cJSON_AddItemToObject(plugin->runtime_config, capability->string, json_copy(value));
+		cJSON_AddItemToObject(plugin->runtime_config, value->string, json_copy(value));
 	}
-	return 0;
 }
 
 bool chain_is_own_type(const char *type)
@@ -160,32 +149,18 @@ static int read_plugin(struct chain_plugin *plugin, const cJSON *conf, const cha
 			"a plugin must not call itself; name the plugin that makes the interface", e);
 	plugin->type = copy_text(head->type);
 	plugin->conf = json_copy(conf);
-	return pick_runtime_config(plugin, path, head->capabilities, runtime_config, e);
-}
-
-/* libcni takes true, false, and both as strings. */
-static int read_switch(const cJSON *conf, const char *path, const char *key, bool *ret, struct error *e)
-{
-	const cJSON *value = json_get(conf, key);
-	const char *text = json_text(conf, key);
-
-	if (value && !cJSON_IsBool(value) && (!text || (strcmp(text, "true") != 0 && strcmp(text, "false") != 0))) {
-		cleanup_free char *shown = json_print(value);
-
-		return refuse(path, key, ERROR_CONFIG, text ? text : shown, "it must be true or false", e);
-	}
-	*ret = cJSON_IsTrue(value) || (text && strcmp(text, "true") == 0);
-	return 0;
+	pick_runtime_config(plugin, head->capabilities, runtime_config);
+	return check_capabilities(path, head->capabilities, e);
 }
 
 static int read_list(struct chain *chain, const cJSON *conf, const char *path, const cJSON *plugins,
 	const cJSON *runtime_config, struct error *e)
 {
 	const cJSON *plugin;
-	int r = read_switch(conf, path, "disableCheck", &chain->disable_check, e);
+	int r = conf_read_switch(conf, path, "disableCheck", &chain->disable_check, e);
 
 	if (r == 0)
-		r = read_switch(conf, path, "disableGC", &chain->disable_gc, e);
+		r = conf_read_switch(conf, path, "disableGC", &chain->disable_gc, e);
 	if (r < 0)
 		return r;
 	if (!plugins->child)
@@ -412,26 +387,23 @@ static void start_next_del(struct chain *chain)
 {
 	while (chain->left > 0 && !chain->call) {
 		cleanup_error struct error failed = {0};
-		int64_t now = clock_now(), share = (chain->deadline - now) / (int64_t)chain->left;
 
-		if (start_plugin(chain, chain->left - 1, chain->previous, now + share, &failed) == 0)
+		if (start_plugin(chain, chain->left - 1, chain->previous, clock_share(chain->deadline, chain->left),
+			    &failed) == 0)
 			return;
 		error_keep_first(&chain->failed, &failed);
 		chain->left--;
 	}
 }
 
-int chain_del_start(
-	struct chain *chain, const struct call_params *params, const cJSON *previous, int64_t deadline, struct error *e)
+void chain_del_start(struct chain *chain, const struct call_params *params, const cJSON *previous, int64_t deadline)
 {
-	(void)e;
 	begin(chain, params, "DEL", deadline);
 	chain->left = chain->count;
 	error_clear(&chain->failed);
 	cJSON_Delete(chain->previous);
 	chain->previous = cni_version_at_least(chain->version, "0.4.0") ? json_copy(previous) : NULL;
 	start_next_del(chain);
-	return 0;
 }
 
 static void finish_one_del(struct chain *chain)

@@ -13,9 +13,6 @@ struct chain;
 /** Whether a plugin type is a name of our own: lamina, multus, multus-cni, multus-shim, kube-ipam. */
 bool chain_is_own_type(const char *type);
 
-/** Whether it can be a network's name, by libcni's rule: such a name is one segment of a path, as it is. */
-bool chain_is_name(const char *name);
-
 /**
  * Reads a delegate's configuration; conf is copied. path is its place for errors ("delegates[0]"). Checked: `type` or
  * `plugins` (each an object with a type, without '/'), `name` (libcni's rule for names), `cniVersion`/`cniVersions`
@@ -54,10 +51,9 @@ void chain_settle(struct chain *chain);
 /**
  * Starts DEL: the last plugin is under way. previous (inner shape, NULL: none) goes along as prevResult from 0.4.0 on.
  * A list goes on past a failing plugin: all are called, each with an equal share of the time left, the first error is
- * returned. Never fails itself: what cannot be started is chain_del_finish's error.
+ * returned. What cannot be started is chain_del_finish's error.
  */
-int chain_del_start(struct chain *chain, const struct call_params *params, const cJSON *previous, int64_t deadline,
-	struct error *e);
+void chain_del_start(struct chain *chain, const struct call_params *params, const cJSON *previous, int64_t deadline);
 
 /** Whether all of it ends by then; starts the plugins before it meanwhile. chain_del_finish follows in any case. */
 bool chain_del_ends(struct chain *chain, int64_t deadline);
@@ -66,7 +62,7 @@ bool chain_del_ends(struct chain *chain, int64_t deadline);
 int chain_del_finish(struct chain *chain, struct error *e);
 
 /** CHECK in order, with previous as prevResult; first error. Versions before 0.4.0 have no CHECK: success without a
- * call. A list's `disableCheck` (true or "true"): success. */
+ * call. A list's `disableCheck` (conf_read_switch): success. */
 int chain_check(struct chain *chain, const struct call_params *params, const cJSON *previous, int64_t deadline,
 	struct error *e);
 
@@ -78,8 +74,8 @@ int chain_status(struct chain *chain, const struct call_params *params, int64_t 
 
 /**
  * GC in order: valid ([{containerID, ifname}]) is what stays. Goes on past failing plugins: the first error is
- * returned, its details name the others (error_add). Versions before 1.1.0, and a list's `disableGC` (true or "true"):
- * success without a call. Each plugin has an equal share of the time left.
+ * returned, its details name the others (error_add). Versions before 1.1.0, and a list's `disableGC`
+ * (conf_read_switch): success without a call. Each plugin has an equal share of the time left.
  */
 int chain_gc(
 	struct chain *chain, const struct call_params *params, const cJSON *valid, int64_t deadline, struct error *e);

@@ -25,19 +25,12 @@ static int call_program(const struct chain *chain, const char *type, const struc
 	return e->err;
 }
 
-/* One that hangs must not take the others' time away. */
-static int64_t share(int64_t deadline, size_t left)
-{
-	int64_t now = clock_now();
-
-	return now + (deadline - now) / (int64_t)left;
-}
-
 int chain_status(struct chain *chain, const struct call_params *params, int64_t deadline, struct error *e)
 {
 	for (size_t i = 0; has_node_verbs(chain) && i < chain->count; i++) {
 		cleanup_json cJSON *conf = chain_plugin_json(chain, i);
-		int r = call_program(chain, chain->plugins[i].type, params, conf, share(deadline, chain->count - i), e);
+		int r = call_program(
+			chain, chain->plugins[i].type, params, conf, clock_share(deadline, chain->count - i), e);
 
 		if (r < 0)
 			return r;
@@ -71,7 +64,8 @@ int chain_gc(
 		cleanup_json cJSON *conf = gc_config(chain, i, valid);
 		cleanup_error struct error failed = {0};
 
-		call_program(chain, chain->plugins[i].type, params, conf, share(deadline, chain->count - i), &failed);
+		call_program(
+			chain, chain->plugins[i].type, params, conf, clock_share(deadline, chain->count - i), &failed);
 		error_add(e, &failed);
 	}
 	return e->err;

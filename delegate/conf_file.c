@@ -1,17 +1,14 @@
-#include "delegate/chain.h"
+#include "delegate/conf.h"
 #include "delegate/conf_shape.h"
 #include "delegate/text.h"
 #include "plugin/base/file.h"
-#include "plugin/base/log.h"
 
 #include <errno.h>
 #include <string.h>
-#include <strings.h>
 #include <sys/stat.h>
 
-/* More than anybody has networks in files, or plugins in a list. */
+/* More than anybody has networks in files. */
 #define MAX_FILES ((size_t)1024)
-#define MAX_CHAINED ((size_t)64)
 #define SHOWN_MAX ((size_t)300)
 
 static const char *const all_endings[] = {".conf", ".json", ".conflist", NULL};
@@ -159,25 +156,12 @@ static int read_file(const char *path, cJSON **ret, struct error *e)
 
 /* --- a list with what stands beside it --- */
 
-/* true, false, or the same as a text, in any case: libcni takes both. */
-static int read_switch(const cJSON *list, const char *path, const char *key, bool *ret, struct error *e)
-{
-	const cJSON *value = json_get(list, key);
-	const char *text = cJSON_IsString(value) ? value->valuestring : NULL;
-
-	if (value && !cJSON_IsBool(value) &&
-		!(text && (strcasecmp(text, "true") == 0 || strcasecmp(text, "false") == 0)))
-		return error_set(e, -EINVAL, ERROR_CONFIG, "%s: %s must be true or false", path, key);
-	*ret = cJSON_IsTrue(value) || (text && strcasecmp(text, "true") == 0);
-	return 0;
-}
-
 /* The name becomes a part of the path. */
 static char *folder_of_list(const cJSON *list, const char *path, struct error *e)
 {
 	const char *name = json_text(list, "name"), *slash = strrchr(path, '/');
 
-	if (name && chain_is_name(name))
+	if (name && is_cni_name(name))
 		return format_text("%.*s%s", slash ? (int)(slash - path + 1) : 0, path, name);
 
 	cleanup_free char *shown = text_quote(name ? name : "", name ? strlen(name) : 0, SHOWN_MAX);
@@ -195,7 +179,7 @@ int conf_add_chained(cJSON *list, const char *path, struct error *e)
 	const cJSON *inlined = json_get(list, "plugins");
 	cleanup_json cJSON *plugins = inlined ? json_copy(inlined) : cJSON_CreateArray();
 
-	if (!folder || list_files(folder, chained_endings, MAX_CHAINED, &paths, e) < 0)
+	if (!folder || list_files(folder, chained_endings, CONF_MAX_PLUGINS, &paths, e) < 0)
 		return e->err;
 	for (size_t i = 0; i < paths.count; i++) {
 		cJSON *plugin = NULL;
@@ -215,7 +199,7 @@ static int read_whole_list(const char *path, cJSON **ret, struct error *e)
 	bool inlined_only = false;
 
 	if (read_object(path, &list, e) < 0 || check_plugins(list, path, e) < 0 ||
-		read_switch(list, path, "loadOnlyInlinedPlugins", &inlined_only, e) < 0 ||
+		conf_read_switch(list, path, "loadOnlyInlinedPlugins", &inlined_only, e) < 0 ||
 		(!inlined_only && conf_add_chained(list, path, e) < 0))
 		return e->err;
 	if (!json_get(list, "plugins"))
@@ -226,10 +210,9 @@ static int read_whole_list(const char *path, cJSON **ret, struct error *e)
 
 /* --- by name, by path --- */
 
-int conf_find(const char *folder, const char *name, cJSON **ret, struct error *e)
+int conf_find(const char *folder, const char *name, cJSON **ret, struct error *unusable, struct error *e)
 {
 	cleanup_paths struct paths paths = {0};
-	cleanup_error struct error unusable = {0};
 	cleanup_free char *shown = text_quote(name, strlen(name), SHOWN_MAX);
 
 	if (list_files(folder, all_endings, MAX_FILES, &paths, e) < 0)
@@ -239,16 +222,15 @@ int conf_find(const char *folder, const char *name, cJSON **ret, struct error *e
 		cleanup_error struct error problem = {0};
 
 		if (read_file(paths.list[i], &conf, &problem) < 0) {
-			log_write(LOG_WARNING, "passed over in the search for network %s: %s", shown, problem.message);
-			error_keep_first(&unusable, &problem);
+			error_keep_first(unusable, &problem);
 		} else if (same_text(json_text(conf, "name"), name)) {
 			*ret = steal_ptr(conf);
 			return 0;
 		}
 	}
 	return error_set(e, -ENOENT, ERROR_CONFIG, "no .conf, .json or .conflist file in %s has the name %s%s%s",
-		folder, shown, unusable.err ? "; one of them cannot be used: " : "",
-		unusable.err ? unusable.message : "");
+		folder, shown, unusable->err ? "; one of them cannot be used: " : "",
+		unusable->err ? unusable->message : "");
 }
 
 static int read_first(const char *folder, cJSON **ret, struct error *e)

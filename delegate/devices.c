@@ -18,17 +18,28 @@
 
 /* What is under way: errors name the file, the pod and the resource. */
 struct search {
-	const char *path, *pod_uid, *resource;
+	const struct pod_devices *pod;
+	const char *resource;
 	struct devices found;
 };
 
 static int refuse(const struct search *search, const char *what, struct error *e)
 {
 	cleanup_free char *resource = text_quote(search->resource, strlen(search->resource), SHOWN_MAX);
-	cleanup_free char *uid = text_quote(search->pod_uid, strlen(search->pod_uid), SHOWN_MAX);
+	cleanup_free char *uid = text_quote(search->pod->pod_uid, strlen(search->pod->pod_uid), SHOWN_MAX);
 
 	return error_set(e, -EINVAL, ERROR_CONFIG, "%s: devices %s of pod %s: %s; is that the kubelet's checkpoint?",
-		search->path, resource, uid, what);
+		search->pod->path, resource, uid, what);
+}
+
+/* An init container's devices are given to the pod's other containers again. */
+static bool has_id(const struct devices *devices, const char *id)
+{
+	for (size_t i = 0; i < devices->count; i++) {
+		if (strcmp(devices->ids[i], id) == 0)
+			return true;
+	}
+	return false;
 }
 
 static int add_ids(struct search *search, const cJSON *ids, struct error *e)
@@ -43,6 +54,8 @@ static int add_ids(struct search *search, const cJSON *ids, struct error *e)
 		if (!cJSON_IsString(id) || !*id->valuestring || strlen(id->valuestring) > MAX_ID)
 			return refuse(
 				search, "a DeviceID must be a text that is neither empty nor longer than 4096", e);
+		if (has_id(found, id->valuestring))
+			continue;
 		if (found->count == MAX_DEVICES)
 			return refuse(search, "there are more than 1024", e);
 		found->ids = reallocate(found->ids, found->count + 1, sizeof(*found->ids));
@@ -100,13 +113,11 @@ static int add_nodes(struct search *search, const cJSON *map, struct error *e)
 	return 0;
 }
 
-/* Others' entries are not looked at: their mistakes are not this pod's. */
 static int add_entry(struct search *search, const cJSON *entry, struct error *e)
 {
 	const cJSON *ids = json_get(entry, "DeviceIDs");
 
-	if (!same_text(json_text(entry, "PodUID"), search->pod_uid) ||
-		!same_text(json_text(entry, "ResourceName"), search->resource) || !ids)
+	if (!same_text(json_text(entry, "ResourceName"), search->resource) || !ids)
 		return 0;
 	/* Kubelets before 1.20 wrote a plain list. */
 	return cJSON_IsObject(ids) ? add_nodes(search, ids, e) : add_ids(search, ids, e);
@@ -135,24 +146,61 @@ static int find_entries(const cJSON *json, const cJSON **ret, struct error *e)
 	return 0;
 }
 
-int devices_read(const char *path, const char *pod_uid, const char *resource, struct devices *ret, struct error *e)
+/* NULL, and success, without a file: the kubelet writes it with the first device plugin, and others set a resource's
+ * name for the scheduler alone. */
+static int read_checkpoint(const char *path, cJSON **ret, struct error *e)
 {
-	struct search search = {.path = path, .pod_uid = pod_uid, .resource = resource};
 	cleanup_free char *text = NULL;
-	cleanup_json cJSON *json = NULL;
-	const cJSON *entries = NULL, *entry;
 	size_t length;
 
-	*ret = (struct devices){0};
-	if (file_read_regular(path, MAX_CHECKPOINT, &text, &length, e) < 0)
-		return error_wrap(e, "the kubelet's devices");
-	if (json_parse_max(text, length, MAX_CHECKPOINT, path, &json, e) < 0) {
-		e->code = ERROR_CONFIG;
-		return e->err;
+	*ret = NULL;
+	if (file_read_regular(path, MAX_CHECKPOINT, &text, &length, e) < 0) {
+		if (e->err != -ENOENT)
+			return error_wrap(e, "the kubelet's devices");
+		error_clear(e);
+		return 0;
 	}
-	if (find_entries(json, &entries, e) < 0)
+	if (json_parse_max(text, length, MAX_CHECKPOINT, path, ret, e) < 0)
+		e->code = ERROR_CONFIG;
+	return e->err;
+}
+
+int devices_read(const char *path, const char *pod_uid, struct pod_devices *ret, struct error *e)
+{
+	cleanup_json cJSON *json = NULL;
+	const cJSON *entries = NULL, *entry;
+
+	*ret = (struct pod_devices){0};
+	if (read_checkpoint(path, &json, e) < 0)
+		return e->err;
+	if (json && find_entries(json, &entries, e) < 0)
 		return error_wrap(e, "%s: this is not the kubelet's checkpoint", path);
+	*ret = (struct pod_devices){
+		.path = copy_text(path), .pod_uid = copy_text(pod_uid), .entries = cJSON_CreateArray()};
+	/* Others' entries are not looked at: their mistakes are not this pod's. */
 	cJSON_ArrayForEach(entry, entries)
+	{
+		if (same_text(json_text(entry, "PodUID"), pod_uid))
+			cJSON_AddItemToArray(ret->entries, json_copy(entry));
+	}
+	return 0;
+}
+
+void pod_devices_clear(struct pod_devices *pod)
+{
+	free(pod->path);
+	free(pod->pod_uid);
+	cJSON_Delete(pod->entries);
+	*pod = (struct pod_devices){0};
+}
+
+int devices_find(const struct pod_devices *pod, const char *resource, struct devices *ret, struct error *e)
+{
+	struct search search = {.pod = pod, .resource = resource};
+	const cJSON *entry;
+
+	*ret = (struct devices){0};
+	cJSON_ArrayForEach(entry, pod->entries)
 	{
 		if (add_entry(&search, entry, e) < 0) {
 			devices_clear(&search.found);

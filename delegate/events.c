@@ -59,17 +59,13 @@ char *event_no_network_text(const char *ns, const char *name, const char *why)
 
 static void put_text(cJSON *object, const char *key, const char *text)
 {
-	if (text && !cJSON_AddStringToObject(object, key, text))
-		abort();
+	if (text)
+		json_must(cJSON_AddStringToObject(object, key, text));
 }
 
 static cJSON *put_object(cJSON *object, const char *key)
 {
-	cJSON *item = cJSON_AddObjectToObject(object, key);
-
-	if (!item)
-		abort();
-	return item;
+	return json_must(cJSON_AddObjectToObject(object, key));
 }
 
 static char *write_event(

@@ -6,7 +6,6 @@
 
 #include <errno.h>
 #include <string.h>
-#include <sys/random.h>
 
 #define CONNECT_TIME (2 * SECONDS)
 /* One try; a list takes the API server longer. */
@@ -395,13 +394,10 @@ static int judge(struct kube_get *get, struct http_reply *reply, struct kube_ans
 /* Half of it by chance: pods of one node start together, and so do nodes. */
 static int64_t next_pause(struct kube_get *get, int64_t retry_after)
 {
-	uint32_t chance = 0;
 	int64_t pause = get->pause;
 
-	if (getrandom(&chance, sizeof(chance), GRND_NONBLOCK) < 0)
-		chance = 0;
 	get->pause = pause == 0 ? FIRST_PAUSE : earlier(pause * 2, LONGEST_PAUSE);
-	pause = pause / 2 + (pause / 2) * chance / UINT32_MAX;
+	pause = pause / 2 + clock_chance(pause / 2);
 	return retry_after > 0 ? retry_after + pause : pause;
 }
 

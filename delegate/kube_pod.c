@@ -65,11 +65,9 @@ const char *kube_kubelet_uid(const char *uid, const cJSON *annotations)
 
 static cJSON *copy_strings(const cJSON *annotations)
 {
-	cleanup_json cJSON *copy = cJSON_CreateObject();
+	cleanup_json cJSON *copy = json_must(cJSON_CreateObject());
 	const cJSON *value;
 
-	if (!copy)
-		abort();
 	cJSON_ArrayForEach(value, annotations)
 	{
 		if (cJSON_IsString(value))

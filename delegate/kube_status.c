@@ -7,7 +7,6 @@
 #include <errno.h>
 #include <math.h>
 #include <string.h>
-#include <sys/random.h>
 
 #define MAX_POD ((size_t)4 << 20)
 
@@ -25,13 +24,6 @@ struct kube_status {
 	struct kube_get *get; /* the write that is under way */
 };
 
-static cJSON *must(cJSON *item)
-{
-	if (!item)
-		abort();
-	return item;
-}
-
 /* --- what is sent --- */
 
 static int send_change(struct kube_status *status, const struct kube_change *change, struct error *e)
@@ -44,13 +36,13 @@ static int send_change(struct kube_status *status, const struct kube_change *cha
 /* With the UID the API server refuses to change another pod of that name (422: it is immutable). */
 static int send_patch(struct kube_status *status, struct error *e)
 {
-	cleanup_json cJSON *patch = must(cJSON_CreateObject());
-	cJSON *metadata = must(cJSON_AddObjectToObject(patch, "metadata"));
+	cleanup_json cJSON *patch = json_must(cJSON_CreateObject());
+	cJSON *metadata = json_must(cJSON_AddObjectToObject(patch, "metadata"));
 
 	if (status->uid)
-		must(cJSON_AddStringToObject(metadata, "uid", status->uid));
-	must(cJSON_AddStringToObject(
-		must(cJSON_AddObjectToObject(metadata, "annotations")), status->key, status->value));
+		json_must(cJSON_AddStringToObject(metadata, "uid", status->uid));
+	json_must(cJSON_AddStringToObject(
+		json_must(cJSON_AddObjectToObject(metadata, "annotations")), status->key, status->value));
 
 	cleanup_free char *body = json_print(patch);
 
@@ -81,12 +73,17 @@ static int send_put(struct kube_status *status, cJSON *pod, bool altered, struct
 			"%s: it has a NUL or an integer beyond 2^53, which would not come back as it is; give the "
 			"user the right to patch pods/status",
 			status->what);
+	if (!cJSON_IsObject(metadata))
+		return error_set(e, -EPROTO, ERROR_TRY_AGAIN,
+			"%s: the API server's answer has no metadata: what stands in front of it must hand on pods as "
+			"they are",
+			status->what);
 	if (!cJSON_IsObject(annotations)) {
 		cJSON_DeleteItemFromObjectCaseSensitive(metadata, "annotations");
-		annotations = must(cJSON_AddObjectToObject(metadata, "annotations"));
+		annotations = json_must(cJSON_AddObjectToObject(metadata, "annotations"));
 	}
 	cJSON_DeleteItemFromObjectCaseSensitive(annotations, status->key);
-	must(cJSON_AddStringToObject(annotations, status->key, status->value));
+	json_must(cJSON_AddStringToObject(annotations, status->key, status->value));
 
 	cleanup_free char *body = json_print(pod);
 
@@ -201,11 +198,7 @@ static int await_write(struct kube_status *status, int *ret_http, struct error *
 /* Other nodes' plugins and the kubelet are not to meet again in the same moment. */
 static void pause_before(int try, int64_t deadline)
 {
-	uint32_t chance = 0;
-
-	if (getrandom(&chance, sizeof(chance), GRND_NONBLOCK) < 0)
-		chance = 0;
-	clock_pause(FIRST_PAUSE * try + FIRST_PAUSE * chance / UINT32_MAX, deadline);
+	clock_pause(FIRST_PAUSE * try + clock_chance(FIRST_PAUSE), deadline);
 }
 
 int kube_status_await(struct kube_status *status, struct error *e)

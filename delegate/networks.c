@@ -105,7 +105,8 @@ static int read_item(struct reading *reading, const char *item, struct error *e)
 
 	cleanup_free char *ifname = at ? trimmed(at + 1, at + strlen(at)) : NULL;
 
-	return ifname ? set_ifname(reading, ifname, e) : 0;
+	/* "name@" asks for no name, as with multus. */
+	return ifname && *ifname ? set_ifname(reading, ifname, e) : 0;
 }
 
 static int read_short(struct reading *reading, const char *annotation, struct error *e)
@@ -179,6 +180,7 @@ static int set_ips(struct reading *reading, const cJSON *ips, struct error *e)
 	struct network_element *element = reading->element;
 	const cJSON *ip;
 
+	element->has_ips = ips;
 	cJSON_ArrayForEach(ip, ips)
 	{
 		struct ip_addr addr;
@@ -213,19 +215,32 @@ static int set_gateways(struct reading *reading, const cJSON *gateways, struct e
 	return 0;
 }
 
+static int set_asked_name(struct reading *reading, const char *ns, const char *name, struct error *e)
+{
+	if ((name ? set_name(reading, ns, name, e) : refuse_type(reading, "name", "there", e)) == 0)
+		return 0;
+	reading->list->bad_ns = copy_text(ns);
+	reading->list->bad_name = copy_text(name ? name : "");
+	return e->err;
+}
+
 static int set_fields(struct reading *reading, const struct fields *fields, struct error *e)
 {
 	struct network_element *element = reading->element;
 	const char *ifname = fields->interface && *fields->interface ? fields->interface : fields->interface_request;
 	const char *ns = fields->ns && *fields->ns ? fields->ns : reading->ns;
 
-	if (!fields->name)
-		return refuse_type(reading, "name", "there", e);
-	if (set_name(reading, ns, fields->name, e) < 0 || (ifname && *ifname && set_ifname(reading, ifname, e) < 0) ||
+	if (set_asked_name(reading, ns, fields->name, e) < 0 ||
+		(ifname && *ifname && set_ifname(reading, ifname, e) < 0) ||
 		set_hardware(reading, "mac", fields->mac, &element->mac, e) < 0 ||
 		set_hardware(reading, "infiniband-guid", fields->infiniband_guid, &element->infiniband_guid, e) < 0 ||
 		set_ips(reading, fields->ips, e) < 0 || set_gateways(reading, fields->default_route, e) < 0)
 		return e->err;
+	if (fields->cni_args && (size_t)cJSON_GetArraySize(fields->cni_args) > MAX_NETWORK_ARGS) {
+		cleanup_free char *wanted = format_text("an object of at most %zu members", MAX_NETWORK_ARGS);
+
+		return refuse_type(reading, "cni-args", wanted, e);
+	}
 	element->device_id = fields->device_id && *fields->device_id ? copy_text(fields->device_id) : NULL;
 	element->port_mappings = json_copy(fields->port_mappings);
 	element->bandwidth = json_copy(fields->bandwidth);
@@ -292,8 +307,11 @@ int networks_read(const char *key, const char *annotation, const char *ns, struc
 		return 0;
 	if (strnlen(annotation, ANNOTATION_MAX + 1) > ANNOTATION_MAX)
 		return error_set(e, -E2BIG, ERROR_CONFIG, "%s is longer than %zu bytes", key, ANNOTATION_MAX);
-	if ((json ? read_array : read_short)(&reading, annotation, e) < 0)
+	if ((json ? read_array : read_short)(&reading, annotation, e) < 0) {
+		ret->bad_ns = steal_ptr(list.bad_ns);
+		ret->bad_name = steal_ptr(list.bad_name);
 		return e->err;
+	}
 	*ret = list;
 	list = (struct network_list){0};
 	return 0;
@@ -323,6 +341,7 @@ void network_recall_ips(struct network_element *element, const cJSON *list)
 
 	cJSON_ArrayForEach(ip, list)
 	{
+		element->has_ips = true;
 		if (element->ip_count < MAX_NETWORK_ADDRS && cJSON_IsString(ip))
 			element->ips[element->ip_count++] = copy_text(ip->valuestring);
 	}
@@ -349,5 +368,7 @@ void network_list_clear(struct network_list *list)
 	for (size_t i = 0; i < list->count; i++)
 		network_element_clear(&list->elements[i]);
 	free(list->elements);
+	free(list->bad_ns);
+	free(list->bad_name);
 	*list = (struct network_list){0};
 }

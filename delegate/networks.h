@@ -8,6 +8,8 @@
 /* A pod has no use for more interfaces than this, nor one interface for more addresses. */
 #define MAX_NETWORKS ((size_t)64)
 #define MAX_NETWORK_ADDRS ((size_t)16)
+/* Of "cni-args": they are put into each plugin of the network. */
+#define MAX_NETWORK_ARGS ((size_t)1000)
 
 /** One network that a pod asks for. Owned; what the annotation does not say is NULL or 0. */
 struct network_element {
@@ -15,6 +17,7 @@ struct network_element {
 	char *ifname;                 /* "interface", else "interfaceRequest" */
 	char *ips[MAX_NETWORK_ADDRS]; /* addresses, with or without a prefix length, as written */
 	size_t ip_count;
+	bool has_ips;                /* "ips" is there, even if it names none */
 	char *mac, *infiniband_guid; /* hardware addresses of 6, 8 or 20 bytes, as written */
 	char *device_id;
 	cJSON *port_mappings;                       /* array */
@@ -27,6 +30,8 @@ struct network_element {
 struct network_list {
 	struct network_element *elements;
 	size_t count;
+	char *bad_ns,
+		*bad_name; /* of what was refused: the first element of a JSON array that no definition can be; NULL */
 };
 
 /**
@@ -35,7 +40,7 @@ struct network_list {
  * ignored; an empty value asks for nothing. Beyond multus, names with dots are served in the short form, too, and names
  * that the API cannot have are refused in both: they would lead to another path. key is the annotation's own name, for
  * the error; ns the pod's namespace, which counts where an element names none. ERROR_CONFIG names annotation, element
- * and value. Cleared with network_list_clear.
+ * and value. Cleared with network_list_clear, also on failure.
  */
 int networks_read(const char *key, const char *annotation, const char *ns, struct network_list *ret, struct error *e);
 

@@ -3,6 +3,7 @@
 #include "plugin/base/ip.h"
 
 #include <errno.h>
+#include <math.h>
 #include <string.h>
 
 const char *const cni_versions[] = {"0.1.0", "0.2.0", "0.3.0", "0.3.1", "0.4.0", "1.0.0", "1.1.0", NULL};
@@ -65,13 +66,6 @@ bool result_has_member(const struct member *member, const char *version)
 	return !member->since || cni_version_at_least(version, member->since);
 }
 
-cJSON *result_must(cJSON *item)
-{
-	if (!item)
-		abort();
-	return item;
-}
-
 /* Prefixes of the inner shape always parse: result_read wrote them, or our own code. */
 static int family_of(const cJSON *item, const char *key)
 {
@@ -83,7 +77,7 @@ static int family_of(const cJSON *item, const char *key)
 
 static cJSON *write_item(const cJSON *item, const struct list *list, const char *version)
 {
-	cJSON *to = result_must(cJSON_CreateObject());
+	cJSON *to = json_must(cJSON_CreateObject());
 
 	if (list->members == result_ip_members && !cni_version_at_least(version, "1.0.0"))
 		cJSON_AddStringToObject(to, "version", family_of(item, "address") == AF_INET6 ? "6" : "4");
@@ -104,7 +98,7 @@ static void write_lists(cJSON *to, const cJSON *result, const char *version)
 		if (!items || !items->child)
 			continue;
 
-		cJSON *list = result_must(cJSON_AddArrayToObject(to, result_lists[i].key));
+		cJSON *list = json_must(cJSON_AddArrayToObject(to, result_lists[i].key));
 
 		cJSON_ArrayForEach(item, items) cJSON_AddItemToArray(list, write_item(item, &result_lists[i], version));
 	}
@@ -124,7 +118,7 @@ static bool write_family(cJSON *to, const cJSON *result, const char *key, int fa
 	if (!ip)
 		return false;
 
-	cJSON *out = result_must(cJSON_AddObjectToObject(to, key)), *list = NULL;
+	cJSON *out = json_must(cJSON_AddObjectToObject(to, key)), *list = NULL;
 
 	json_put_text(out, "ip", json_text(ip, "address"));
 	json_put_text(out, "gateway", json_text(ip, "gateway"));
@@ -133,9 +127,9 @@ static bool write_family(cJSON *to, const cJSON *result, const char *key, int fa
 		if (family_of(route, "dst") != family)
 			continue;
 		if (!list)
-			list = result_must(cJSON_AddArrayToObject(out, "routes"));
+			list = json_must(cJSON_AddArrayToObject(out, "routes"));
 
-		cJSON *copy = result_must(cJSON_CreateObject());
+		cJSON *copy = json_must(cJSON_CreateObject());
 
 		cJSON_AddItemToArray(list, copy);
 		json_put_text(copy, "dst", json_text(route, "dst"));
@@ -147,7 +141,7 @@ static bool write_family(cJSON *to, const cJSON *result, const char *key, int fa
 int result_convert(const cJSON *result, const char *version, cJSON **ret, struct error *e)
 {
 	const cJSON *dns = cJSON_GetObjectItemCaseSensitive(result, "dns");
-	cleanup_json cJSON *to = result_must(cJSON_CreateObject());
+	cleanup_json cJSON *to = json_must(cJSON_CreateObject());
 
 	if (!cni_version_known(version))
 		return error_set(e, -EINVAL, ERROR_VERSION, "no converter for CNI result version 1.1.0 to %s", version);
@@ -163,18 +157,18 @@ int result_convert(const cJSON *result, const char *version, cJSON **ret, struct
 				"cannot convert: no valid IP addresses (a result of version %s needs one)", version);
 	}
 	if ((dns && dns->child) || !cni_version_at_least(version, "1.0.0"))
-		cJSON_AddItemToObject(to, "dns", dns ? json_copy(dns) : result_must(cJSON_CreateObject()));
+		cJSON_AddItemToObject(to, "dns", dns ? json_copy(dns) : json_must(cJSON_CreateObject()));
 	*ret = steal_ptr(to);
 	return 0;
 }
 
 cJSON *result_new(void)
 {
-	cJSON *result = result_must(cJSON_CreateObject());
+	cJSON *result = json_must(cJSON_CreateObject());
 
 	for (size_t i = 0; i < RESULT_LISTS; i++)
-		result_must(cJSON_AddArrayToObject(result, result_lists[i].key));
-	result_must(cJSON_AddObjectToObject(result, "dns"));
+		json_must(cJSON_AddArrayToObject(result, result_lists[i].key));
+	json_must(cJSON_AddObjectToObject(result, "dns"));
 	return result;
 }
 
@@ -192,7 +186,7 @@ void result_merge(cJSON *result, const cJSON *more)
 			cJSON *index = cJSON_GetObjectItemCaseSensitive(copy, "interface");
 
 			if (cJSON_IsNumber(index))
-				cJSON_SetNumberHelper(index, index->valuedouble + shift);
+				cJSON_SetNumberHelper(index, fmin(index->valuedouble + shift, UINT32_MAX));
 			cJSON_AddItemToArray(to, copy);
 		}
 	}
@@ -203,7 +197,7 @@ void result_merge(cJSON *result, const cJSON *more)
 int result_add_interface(cJSON *result, const char *name, const char *mac, const char *sandbox)
 {
 	cJSON *interfaces = cJSON_GetObjectItemCaseSensitive(result, "interfaces");
-	cJSON *interface = result_must(cJSON_CreateObject());
+	cJSON *interface = json_must(cJSON_CreateObject());
 	int index = cJSON_GetArraySize(interfaces);
 
 	cJSON_AddStringToObject(interface, "name", name);
@@ -215,7 +209,7 @@ int result_add_interface(cJSON *result, const char *name, const char *mac, const
 
 void result_add_ip(cJSON *result, int interface, const char *address, const char *gateway)
 {
-	cJSON *ip = result_must(cJSON_CreateObject());
+	cJSON *ip = json_must(cJSON_CreateObject());
 
 	if (interface >= 0)
 		cJSON_AddNumberToObject(ip, "interface", interface);

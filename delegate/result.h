@@ -18,8 +18,8 @@ extern const char *const cni_versions[];
 
 /**
  * Reads a result as a plugin printed it. Its own cniVersion decides on the shape; absent or "": default_version ("" is
- * 0.1.0). null is an empty result. Unknown members are dropped; addresses, prefixes and interface indexes are
- * validated. Errors are ERROR_DECODE. *ret is owned by the caller.
+ * 0.1.0). null is an empty result. Unknown members are dropped; addresses and prefixes are validated; the index of an
+ * interface may be that of none. Errors are ERROR_DECODE. *ret is owned by the caller.
  */
 int result_read(const cJSON *printed, const char *default_version, cJSON **ret, struct error *e);
 

@@ -16,7 +16,7 @@ static const char *const kind_names[] = {
 	[NAME] = "a string of at most 4096 bytes",
 	[ADDRESS] = "an IP address",
 	[PREFIX] = "an IP address with the length of its prefix",
-	[INDEX] = "the index of one of the interfaces",
+	[INDEX] = "a whole number from 0 to 4294967295",
 	[NUMBER] = "a whole number from 0 to 4294967295",
 	[CHOICE] = "a whole number from 0 to 4294967295",
 };
@@ -26,8 +26,7 @@ static const char *const dns_lists[] = {"nameservers", "search", "options"};
 /* Where a reader is: for errors, and what it checks against. */
 struct place {
 	const char *version;
-	const char *path;  /* "ips[0]" */
-	size_t interfaces; /* indexes are below */
+	const char *path; /* "ips[0]" */
 };
 
 static int refuse(const char *path, const char *key, const cJSON *value, const char *wanted, struct error *e)
@@ -55,7 +54,7 @@ static cJSON *read_text(const char *text)
 {
 	cleanup_free char *clean = text_clean(text, MAX_TEXT);
 
-	return result_must(cJSON_CreateString(clean));
+	return json_must(cJSON_CreateString(clean));
 }
 
 /* The address or prefix as Go prints it; NULL when it is none. */
@@ -65,13 +64,13 @@ static cJSON *read_ip(const char *text, enum kind kind)
 	struct ip_addr addr;
 
 	if (kind == PREFIX)
-		return ip_parse_prefix(text, &prefix) ? result_must(cJSON_CreateString(ip_prefix_text(&prefix).s))
-						      : NULL;
-	return ip_parse(text, &addr) ? result_must(cJSON_CreateString(ip_text(&addr).s)) : NULL;
+		return ip_parse_prefix(text, &prefix) ? json_must(cJSON_CreateString(ip_prefix_text(&prefix).s)) : NULL;
+	return ip_parse(text, &addr) ? json_must(cJSON_CreateString(ip_text(&addr).s)) : NULL;
 }
 
-/* The value in its inner form; NULL when it is not of its kind. */
-static cJSON *read_value(const cJSON *value, enum kind kind, const struct place *place)
+/* The value in its inner form; NULL when it is not of its kind. An index may be beyond the interfaces: libcni
+ * does not look, and hands it on. */
+static cJSON *read_value(const cJSON *value, enum kind kind)
 {
 	double number = value->valuedouble;
 
@@ -87,9 +86,7 @@ static cJSON *read_value(const cJSON *value, enum kind kind, const struct place 
 	case CHOICE:
 		if (!cJSON_IsNumber(value) || number != floor(number) || number < 0 || number > UINT32_MAX)
 			return NULL;
-		if (kind == INDEX && number >= (double)place->interfaces)
-			return NULL;
-		return result_must(cJSON_CreateNumber(number));
+		return json_must(cJSON_CreateNumber(number));
 	}
 	return NULL;
 }
@@ -114,7 +111,7 @@ static int read_member(
 	if (!value || is_nothing(value, member->kind))
 		return 0;
 
-	cJSON *read = read_value(value, member->kind, place);
+	cJSON *read = read_value(value, member->kind);
 
 	if (!read)
 		return refuse(place->path, member->key, value, kind_names[member->kind], e);
@@ -128,7 +125,7 @@ static int read_item(
 	if (!cJSON_IsObject(from))
 		return refuse("", place->path, from, "an object", e);
 
-	cJSON *item = result_must(cJSON_CreateObject());
+	cJSON *item = json_must(cJSON_CreateObject());
 
 	cJSON_AddItemToArray(to, item);
 	for (const struct member *member = members; member->key; member++) {
@@ -179,7 +176,7 @@ static int read_texts(cJSON *to, const cJSON *from, const char *key, struct erro
 	if (!texts->child)
 		return 0;
 
-	cJSON *list = result_must(cJSON_AddArrayToObject(to, key));
+	cJSON *list = json_must(cJSON_AddArrayToObject(to, key));
 
 	cJSON_ArrayForEach(text, texts)
 	{
@@ -227,7 +224,7 @@ static int read_family(cJSON *to, const cJSON *printed, const char *key, int fam
 	if (!is_text(text) || !ip_parse_prefix(text->valuestring, &prefix) || prefix.addr.family != family)
 		return refuse(key, "ip", text, family == AF_INET ? "an IPv4 prefix" : "an IPv6 prefix", e);
 
-	cJSON *ip = result_must(cJSON_CreateObject());
+	cJSON *ip = json_must(cJSON_CreateObject());
 
 	cJSON_AddItemToArray(cJSON_GetObjectItemCaseSensitive(to, "ips"), ip);
 	cJSON_AddStringToObject(ip, "address", ip_prefix_text(&prefix).s);
@@ -241,7 +238,7 @@ static int read_family(cJSON *to, const cJSON *printed, const char *key, int fam
 
 static int read_lists(cJSON *to, const cJSON *printed, const char *version, struct error *e)
 {
-	struct place place = {.version = version};
+	const struct place place = {.version = version};
 
 	for (size_t i = 0; i < RESULT_LISTS; i++) {
 		int r = read_list(cJSON_GetObjectItemCaseSensitive(to, result_lists[i].key), printed, "",
@@ -249,9 +246,6 @@ static int read_lists(cJSON *to, const cJSON *printed, const char *version, stru
 
 		if (r < 0)
 			return r;
-		if (i == 0)
-			place.interfaces =
-				(size_t)cJSON_GetArraySize(cJSON_GetObjectItemCaseSensitive(to, "interfaces"));
 	}
 	return 0;
 }
@@ -275,7 +269,7 @@ static int choose_version(const cJSON *printed, const char *default_version, con
 
 int result_read_dns(const cJSON *conf, cJSON **ret, struct error *e)
 {
-	cleanup_json cJSON *dns = result_must(cJSON_CreateObject());
+	cleanup_json cJSON *dns = json_must(cJSON_CreateObject());
 
 	if (read_dns(dns, conf, e) < 0) {
 		e->code = ERROR_CONFIG;

@@ -35,6 +35,3 @@ extern const struct list result_lists[RESULT_LISTS];
 
 /** Whether that version has the member. */
 bool result_has_member(const struct member *member, const char *version);
-
-/** Ends the program when there is no memory. */
-cJSON *result_must(cJSON *item);

@@ -424,7 +424,7 @@ static void pause_after(int round, int64_t deadline)
 {
 	int64_t pause = clamp(PAUSE_MIN << (round < 10 ? round : 10), PAUSE_MIN, PAUSE_MAX);
 
-	clock_pause(pause / 2 + (int64_t)random_below((size_t)pause / 2), deadline);
+	clock_pause(pause / 2 + clock_chance(pause / 2), deadline);
 }
 
 int etcd_call(struct etcd *etcd, const char *method, const cJSON *body, cJSON **ret, bool *ret_sent, struct error *e)

@@ -58,7 +58,7 @@ const struct store_entry *etcd_claim_evicts(
 
 static int wait_for_lock(const struct etcd_claim *claim, int64_t *pause, struct error *e)
 {
-	clock_pause(*pause / 2 + (int64_t)(etcd_random() % (uint64_t)*pause), claim->store->deadline);
+	clock_pause(*pause / 2 + clock_chance(*pause), claim->store->deadline);
 	*pause = *pause * 2 < LONGEST_PAUSE ? *pause * 2 : LONGEST_PAUSE;
 	if (clock_now() + FIRST_PAUSE >= claim->store->deadline)
 		return error_set(e, -EAGAIN, ERROR_TRY_AGAIN,

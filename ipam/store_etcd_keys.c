@@ -43,10 +43,8 @@ char *etcd_key_lock(const char *network)
 
 static cJSON *new_value(void)
 {
-	cJSON *object = cJSON_CreateObject();
+	cJSON *object = json_must(cJSON_CreateObject());
 
-	if (!object)
-		abort();
 	json_put(object, "v", cJSON_CreateNumber(1));
 	return object;
 }

@@ -269,16 +269,6 @@ static bool is_absent(int err)
 	return err == -ENOENT || err == -EAFNOSUPPORT;
 }
 
-int rule_delete(struct nl *nl, const struct rule *rule, struct error *e)
-{
-	int r = delete_rule(nl, rule, e);
-
-	if (!is_absent(r))
-		return r;
-	error_clear(e);
-	return 0;
-}
-
 /* FRA_TABLE and FRA_PRIORITY alone match whatever has both; the kernel deletes the first match. */
 int rule_delete_all(struct nl *nl, uint32_t table, uint32_t priority, struct error *e)
 {

@@ -55,9 +55,6 @@ int route_delete_defaults(struct nl *nl, int family, int ifindex, struct error *
 /** Adds a rule; one that is there already is success. */
 int rule_add(struct nl *nl, const struct rule *rule, struct error *e);
 
-/** Deletes a rule; absent is success. */
-int rule_delete(struct nl *nl, const struct rule *rule, struct error *e);
-
 /** Deletes every rule of that table and priority, in both families, whatever it is from; none is success. */
 int rule_delete_all(struct nl *nl, uint32_t table, uint32_t priority, struct error *e);
 

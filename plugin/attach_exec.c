@@ -1,5 +1,6 @@
 /* An attachment that other programs make: one plugin, or a list of them. Serves every configuration. */
 #include "delegate/chain.h"
+#include "delegate/conf.h"
 #include "plugin/addressing.h"
 #include "plugin/attachment.h"
 #include "plugin/device_info.h"
@@ -47,7 +48,8 @@ static int plan_exec(struct attachment *a, const struct request *request, const 
 	const cJSON *own = import_own_conf(a->conf);
 	struct exec_private *p;
 
-	if (read_chain(a, request, config, e) < 0)
+	/* Only here: what was made before there was such a limit has its DEL. */
+	if (conf_check_plugins(a->conf, a->path, e) < 0 || read_chain(a, request, config, e) < 0)
 		return e->err;
 	p = a->private;
 	return own ? addressing_read(own, a->path, config, &p->addressing, e) : 0;
@@ -160,7 +162,8 @@ static int del_start_exec(struct attachment *a, struct run *run, struct error *e
 	if (read_chain(a, run->request, run->config, e) < 0)
 		return e->err;
 	p = a->private;
-	return chain_del_start(p->chain, call_params(a, run, "DEL"), a->result, run->call_deadline, e);
+	chain_del_start(p->chain, call_params(a, run, "DEL"), a->result, run->call_deadline);
+	return 0;
 }
 
 static bool del_ends_exec(struct attachment *a, int64_t deadline)
@@ -224,10 +227,7 @@ static void describe_exec(const struct attachment *a, cJSON *out)
 
 		cJSON_AddItemToArray(names, cJSON_CreateString(type ? type : ""));
 	}
-	if (cJSON_GetArraySize(names) > 0)
-		json_put(out, "plugins", names);
-	else
-		cJSON_Delete(names);
+	json_put_unless_empty(out, "plugins", names);
 }
 
 const struct attachment_ops attach_exec = {

@@ -9,6 +9,7 @@
 #include "plugin/base/file.h"
 #include "plugin/base/log.h"
 #include "plugin/default_route.h"
+#include "plugin/device_info.h"
 #include "plugin/interface.h"
 #include "plugin/lease_file.h"
 
@@ -307,6 +308,8 @@ static int del_finish_macvlan(struct attachment *a, struct run *run, struct erro
 		return e->err;
 	error_clear(e);
 	a->made.link = MADE_NOTHING;
+	/* multus made a file for it; lamina makes none. */
+	device_info_remove(a, run);
 	/* Nobody remembers: then it is the one that the configuration gives it. */
 	if (!a->made.table)
 		a->made.table = macvlan_own_table(a);

@@ -20,7 +20,7 @@ struct attachment *attachment_new(const cJSON *conf, unsigned int index, const c
 	a->index = index;
 	a->path = format_text("delegates[%u]", index);
 	/* It becomes part of file names: what no network may be called is nobody's. */
-	a->network = copy_text(name && request_is_name(name) ? name : "");
+	a->network = copy_text(name && is_cni_name(name) ? name : "");
 	a->name = copy_text(a->network);
 	a->conf = json_copy(conf);
 	if (index == 0)
@@ -59,10 +59,10 @@ static void append_arg(char **args, const char *key, const char *value)
 
 static void append_ips(char **args, const struct network_element *asked)
 {
-	cleanup_free char *list = copy_text(asked->ips[0]);
+	cleanup_free char *list = copy_text("");
 
-	for (size_t i = 1; i < asked->ip_count; i++) {
-		char *longer = format_text("%s,%s", list, asked->ips[i]);
+	for (size_t i = 0; i < asked->ip_count; i++) {
+		char *longer = format_text("%s%s%s", list, i > 0 ? "," : "", asked->ips[i]);
 
 		free(list);
 		list = longer;
@@ -77,7 +77,7 @@ char *attachment_args(const struct attachment *a, const struct request *request,
 	if (strcmp(command, "ADD") == 0 && a->asked) {
 		if (a->asked->mac)
 			append_arg(&args, "MAC", a->asked->mac);
-		if (a->asked->ip_count > 0)
+		if (a->asked->has_ips)
 			append_ips(&args, a->asked);
 	}
 	return args;

@@ -55,7 +55,7 @@ struct attachment {
 	char *name; /* what other programs read: "<namespace>/<name>" of its NetworkAttachmentDefinition, else network
 		     */
 	struct network_element *asked; /* what the pod's annotation says of it, owned; NULL: it does not name it */
-	char *resource;                /* resourceName of its NetworkAttachmentDefinition; NULL */
+	char *resource; /* resourceName of its NetworkAttachmentDefinition, whose device it has; NULL: none */
 	char ifname[IFNAMSIZ];
 	bool independent; /* needs no other attachment: may be made while the default network is under way */
 	cJSON *conf;      /* the delegate's configuration, owned */

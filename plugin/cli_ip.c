@@ -72,7 +72,7 @@ static cJSON *entry_json(const struct store_entry *entry)
 	cJSON *out = cJSON_CreateObject();
 	bool known = entry->value && ipam_value_parse(entry->value, &value, &ignored) == 0;
 	/* kube-ipam writes a container ID, and nothing else. */
-	bool raw = entry->value && !known && request_is_name(entry->value);
+	bool raw = entry->value && !known && is_cni_name(entry->value);
 
 	json_put_text(out, "network", entry->network);
 	json_put_text(out, "address", ip_text(&entry->addr).s);

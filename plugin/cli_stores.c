@@ -42,7 +42,7 @@ static int add_network(
 	const char *name = json_text(conf, "name");
 	struct cli_network *network;
 
-	if (!import_own_conf(conf) || !name || !request_is_name(name))
+	if (!import_own_conf(conf) || !name || !is_cni_name(name))
 		return 0;
 	stores->networks = reallocate(stores->networks, stores->network_count + 1, sizeof(*stores->networks));
 	network = &stores->networks[stores->network_count++];

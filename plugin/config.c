@@ -48,9 +48,17 @@ static const struct json_field plugin_keys[] = {
 	{"namespaceIsolation", JSON_BOOL, offsetof(struct config, isolates_namespaces), false},
 	{"auxiliaryCNIChainName", JSON_STRING, offsetof(struct config, auxiliary_chain), false},
 	{"readinessindicatorfile", JSON_STRING, offsetof(struct config, readiness_file), false},
-	{"retryDeleteOnError", JSON_BOOL, offsetof(struct config, retries_del), false},
 	{.key = NULL},
 };
+
+/* What it asks for is always so: no field of ours keeps it. */
+static int check_retry(const cJSON *conf, struct error *e)
+{
+	static const struct json_field keys[] = {{"retryDeleteOnError", JSON_BOOL, 0, false}, {.key = NULL}};
+	bool ignored;
+
+	return json_read(conf, "", keys, &ignored, e);
+}
 
 /* What the daemon of thick multus calls the node's own file system, whose files we see without it. */
 #define HOST_PREFIX "/host"
@@ -99,7 +107,7 @@ static int check_number(const char *key, int64_t value, int64_t least, int64_t m
 
 static int check_name(const char *key, const char *value, struct error *e)
 {
-	if (value && (!request_is_name(value) || strlen(value) > 253))
+	if (value && (!is_cni_name(value) || strlen(value) > 253))
 		return error_set(e, -EINVAL, ERROR_CONFIG,
 			"%s is \"%.260s\": it must be a name of letters, digits, '.', '-' and '_'", key, value);
 	return 0;
@@ -176,7 +184,7 @@ static int check_networks(const struct config *config, struct error *e)
 			"chain's "
 			"plugins lie",
 			config->auxiliary_chain, config->cluster_network ? config->cluster_network : "missing");
-	if (config->auxiliary_chain && !request_is_name(config->auxiliary_chain))
+	if (config->auxiliary_chain && !is_cni_name(config->auxiliary_chain))
 		return error_set(e, -EINVAL, ERROR_CONFIG,
 			"auxiliaryCNIChainName is \"%.64s\": it must be a name of letters, digits, '.', '-' and '_'",
 			config->auxiliary_chain);
@@ -307,7 +315,7 @@ int config_read_with(const cJSON *conf, bool as_ipam, const char *defaults, stru
 {
 	*ret = built_in;
 	if (read_defaults(defaults, ret, e) < 0 || json_read(conf, "", own_keys, ret, e) < 0 ||
-		json_read(conf, "", plugin_keys, ret, e) < 0 || check_own(ret, e) < 0)
+		json_read(conf, "", plugin_keys, ret, e) < 0 || check_retry(conf, e) < 0 || check_own(ret, e) < 0)
 		return e->err;
 	adapt_multus_keys(conf, ret);
 	if (as_ipam)
@@ -371,7 +379,6 @@ void config_read_folders_with(const cJSON *conf, const char *defaults, struct co
 	if (cluster && check_name("cluster", cluster, &ignored) == 0)
 		ret->cluster = cluster;
 	ret->delegates = json_get(conf, "delegates");
-	ret->retries_del = cJSON_IsTrue(json_get(conf, "retryDeleteOnError"));
 	ret->readiness_file = config_path(ret, none_if_empty(json_text(conf, "readinessindicatorfile")));
 	read_kube_config(conf, ret);
 

@@ -34,7 +34,6 @@ struct config {
 	bool isolates_namespaces;      /* namespaceIsolation */
 	const char *auxiliary_chain;   /* auxiliaryCNIChainName; NULL: none */
 	const char *readiness_file;    /* readinessindicatorfile; NULL: none */
-	bool retries_del;              /* retryDeleteOnError */
 	bool is_shim;                  /* type multus-shim: see config_path */
 	bool in_cluster;               /* the API server is the one that a pod finds in its environment */
 	const cJSON *delegates;        /* array; NULL as the kube-ipam plugin; empty with clusterNetwork */

@@ -121,7 +121,7 @@ static void (*const checks[])(struct doctor *doctor) = {
 
 int doctor_examine(const struct doctor_options *options, FILE *out, struct error *e)
 {
-	if (options->node && !request_is_name(options->node)) {
+	if (options->node && !is_cni_name(options->node)) {
 		error_set(e, -EINVAL, ERROR_ENVIRONMENT,
 			"--node-name is \"%.100s\": it must be a name of letters, digits, '.', '-' and '_' (lamina "
 			"--help)",

@@ -175,21 +175,28 @@ static void collect_records(struct gc *gc, struct error *e)
 	}
 }
 
-/* Of a delegate's network, for (container, CNI_IFNAME): whether the delegate's interface may be a valid one's. */
-static bool may_be_valid(const struct gc *gc, const struct attachment *delegate, const struct cached_result *cached)
+/* Of a delegate's network, for (container, CNI_IFNAME): whether the interface may be a valid one's, by any delegate of
+ * that name. */
+static bool may_be_valid(const struct gc *gc, const struct cached_result *cached)
 {
-	return gc_is_valid(&gc->valid, cached->container_id, delegate->index > 0 ? NULL : cached->ifname);
+	for (size_t i = 0; i < gc->plan.count; i++) {
+		const struct attachment *delegate = gc->plan.attachments[i];
+
+		if (strcmp(delegate->network, cached->network) == 0 &&
+			gc_is_valid(&gc->valid, cached->container_id, delegate->index > 0 ? NULL : cached->ifname))
+			return true;
+	}
+	return false;
 }
 
 /* Of an ADD of which nothing else is recorded: as is_stale has it. */
 static bool is_left(const struct gc *gc, const struct cached_result *cached, const struct state_entry *lost)
 {
-	const struct attachment *delegate = find_delegate(gc, cached->network);
 	cleanup_free char *record = format_text("%s/%s", gc->config.cni_dir, cached->container_id);
 
 	/* The DEL of one takes its container's others along. */
-	if (!delegate || access(cached->path, F_OK) < 0 || access(record, F_OK) == 0 || errno != ENOENT ||
-		may_be_valid(gc, delegate, cached))
+	if (!find_delegate(gc, cached->network) || access(cached->path, F_OK) < 0 || access(record, F_OK) == 0 ||
+		errno != ENOENT || may_be_valid(gc, cached))
 		return false;
 	return cached->outer ? strcmp(cached->outer, gc->request.network) == 0 : is_orphan(gc, lost);
 }
@@ -261,12 +268,19 @@ static void list_valid(cJSON *list, const char *container_id, const char *ifname
 /* multus calls an ADD's first interface as the ADD was called, which only its cached results say. */
 static const char *first_ifname(const struct gc *gc, const char *container_id, const char *network)
 {
+	const char *found = "eth0";
+
 	for (size_t i = 0; i < gc->result_count; i++) {
-		if (strcmp(gc->results[i].container_id, container_id) == 0 &&
-			strcmp(gc->results[i].network, network) == 0)
-			return gc->results[i].ifname;
+		const struct cached_result *cached = &gc->results[i];
+
+		if (strcmp(cached->container_id, container_id) != 0 || strcmp(cached->network, network) != 0)
+			continue;
+		found = cached->ifname;
+		/* The name of another delegate's interface, where two are of one network. */
+		if (attachment_index(found) == 0)
+			break;
 	}
-	return "eth0";
+	return found;
 }
 
 /* What the records that stay have of the delegate's network, also for another outer network. */
@@ -302,7 +316,19 @@ static bool is_recorded(const struct gc *gc, const char *container_id, const cha
 	return false;
 }
 
-/* The runtime's list, in the delegate's words: its interface of a pod is not always called as the ADD was. */
+/* What each delegate of that network calls its interface of a pod: not always as the ADD was. */
+static void list_called(
+	const struct gc *gc, const char *network, const char *container_id, const char *ifname, cJSON *list)
+{
+	for (size_t i = 0; i < gc->plan.count; i++) {
+		const struct attachment *a = gc->plan.attachments[i];
+
+		if (strcmp(a->network, network) == 0)
+			list_valid(list, container_id, a->index > 0 ? a->ifname : ifname);
+	}
+}
+
+/* The runtime's list, in the words of the delegate's network. */
 static cJSON *rewrite_valid(const struct gc *gc, const struct attachment *delegate)
 {
 	cJSON *list = cJSON_CreateArray();
@@ -314,7 +340,7 @@ static cJSON *rewrite_valid(const struct gc *gc, const struct attachment *delega
 		const char *container_id = json_text(element, "containerID"), *ifname = json_text(element, "ifname");
 
 		if (!is_recorded(gc, container_id, ifname))
-			list_valid(list, container_id, delegate->index > 0 ? delegate->ifname : ifname);
+			list_called(gc, delegate->network, container_id, ifname, list);
 	}
 	return list;
 }
@@ -334,9 +360,8 @@ static void forward(struct gc *gc, struct error *e)
 		struct attachment *a = gc->plan.attachments[i];
 		cleanup_json cJSON *valid = rewrite_valid(gc, a);
 		cleanup_error struct error failed = {0};
-		int64_t now = clock_now();
 
-		run.call_deadline = now + (gc->scope.deadline - now) / (int64_t)(gc->plan.count - i);
+		run.call_deadline = clock_share(gc->scope.deadline, gc->plan.count - i);
 		a->ops->gc(a, &run, valid, &failed);
 		error_add(e, &failed);
 	}

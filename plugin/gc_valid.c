@@ -9,22 +9,9 @@
 /* A share shorter than this kills programs that are only slow. */
 #define LEAST_SHARE (5 * SECONDS)
 
-/* The last member of exactly that name, null included. */
-static const cJSON *find_key(const cJSON *conf)
-{
-	const cJSON *member, *found = NULL;
-
-	cJSON_ArrayForEach(member, conf)
-	{
-		if (strcmp(member->string, VALID_KEY) == 0)
-			found = member;
-	}
-	return found;
-}
-
 int gc_read_valid(const cJSON *conf, struct gc_valid *ret, struct error *e)
 {
-	const cJSON *list = find_key(conf), *element;
+	const cJSON *list = json_get_exactly(conf, VALID_KEY), *element;
 	int i = 0;
 
 	*ret = (struct gc_valid){.given = list != NULL};

@@ -33,7 +33,7 @@ static int read_names(const cJSON *cache, const char *path, struct cached *ret, 
 		   *ifname = json_text(cache, "ifName"), *netns = json_text(cache, "netns");
 	cleanup_error struct error ignored = {0};
 
-	if (!network || !request_is_name(network) || !cid || !request_is_name(cid) || !ifname ||
+	if (!network || !is_cni_name(network) || !cid || !is_cni_name(cid) || !ifname ||
 		request_check_ifname(ifname, &ignored) < 0)
 		return damaged(path, "it does not say whose it is", e);
 	ret->network = copy_text(network);

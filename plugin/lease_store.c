@@ -57,7 +57,7 @@ static void collect_container(struct seeds *seeds, const char *cni_dir, const ch
 	cleanup_record struct record record = {0};
 	cleanup_error struct error ignored = {0};
 
-	if (!request_is_name(name) || state_load(cni_dir, name, NULL, &record, &ignored) < 0)
+	if (!is_cni_name(name) || state_load(cni_dir, name, NULL, &record, &ignored) < 0)
 		return;
 	for (size_t i = 0; i < record.plan.count; i++) {
 		const struct attachment *a = record.plan.attachments[i];

@@ -19,10 +19,7 @@ static void print_gateways(cJSON *out, const struct made *made)
 		if (made->gateways[i].family)
 			cJSON_AddItemToArray(list, cJSON_CreateString(ip_text(&made->gateways[i]).s));
 	}
-	if (list->child)
-		json_put(out, "gateways", list);
-	else
-		cJSON_Delete(list);
+	json_put_unless_empty(out, "gateways", list);
 }
 
 cJSON *made_print(const struct made *made, bool done)

@@ -12,13 +12,6 @@
 
 #define MAX_TEXT ((size_t)4096)
 
-static cJSON *must(cJSON *item)
-{
-	if (!item)
-		abort();
-	return item;
-}
-
 static const cJSON *get(const cJSON *object, const char *key)
 {
 	return cJSON_GetObjectItemCaseSensitive(object, key);
@@ -29,7 +22,7 @@ static void put_any_text(cJSON *to, const char *key, const char *text)
 {
 	cleanup_free char *clean = text_clean(text, MAX_TEXT);
 
-	must(cJSON_AddStringToObject(to, key, clean));
+	json_must(cJSON_AddStringToObject(to, key, clean));
 }
 
 /* Left out when it is empty, as Go does (omitempty). */
@@ -37,15 +30,6 @@ static void put_text(cJSON *to, const char *key, const char *text)
 {
 	if (text && *text)
 		put_any_text(to, key, text);
-}
-
-/* The same for a list, which is handed over. */
-static void put(cJSON *to, const char *key, cJSON *list)
-{
-	if (list->child)
-		cJSON_AddItemToObject(to, key, list);
-	else
-		cJSON_Delete(list);
 }
 
 /* --- parts of an entry --- */
@@ -56,7 +40,7 @@ static cJSON *read_ip(const cJSON *ip)
 	struct ip_prefix prefix;
 	const char *text = json_text(ip, "address");
 
-	return text && ip_parse_prefix(text, &prefix) ? must(cJSON_CreateString(ip_text(&prefix.addr).s)) : NULL;
+	return text && ip_parse_prefix(text, &prefix) ? json_must(cJSON_CreateString(ip_text(&prefix.addr).s)) : NULL;
 }
 
 /* The client looks at the address alone, so that 0.0.0.0/1 counts, too. */
@@ -72,7 +56,7 @@ static bool is_default_route(const cJSON *route)
 
 static cJSON *read_gateways(const cJSON *result)
 {
-	cJSON *gateways = must(cJSON_CreateArray());
+	cJSON *gateways = json_must(cJSON_CreateArray());
 	const cJSON *route;
 
 	cJSON_ArrayForEach(route, get(result, "routes"))
@@ -80,7 +64,7 @@ static cJSON *read_gateways(const cJSON *result)
 		const char *gw = json_text(route, "gw");
 
 		if (gw && *gw && is_default_route(route))
-			cJSON_AddItemToArray(gateways, must(cJSON_CreateString(gw)));
+			cJSON_AddItemToArray(gateways, json_must(cJSON_CreateString(gw)));
 	}
 	return gateways;
 }
@@ -100,7 +84,7 @@ static const struct device_part {
 
 static cJSON *read_device(const cJSON *device)
 {
-	cJSON *to = must(cJSON_CreateObject());
+	cJSON *to = json_must(cJSON_CreateObject());
 
 	for (size_t i = 0; i < ARRAY_SIZE(device_parts); i++) {
 		const struct device_part *part = &device_parts[i];
@@ -109,7 +93,7 @@ static cJSON *read_device(const cJSON *device)
 		if (!part->members[0]) {
 			put_text(to, part->key, cJSON_GetStringValue(from));
 		} else if (cJSON_IsObject(from)) {
-			cJSON *object = must(cJSON_AddObjectToObject(to, part->key));
+			cJSON *object = json_must(cJSON_AddObjectToObject(to, part->key));
 
 			for (size_t k = 0; k < ARRAY_SIZE(part->members) && part->members[k]; k++)
 				put_text(object, part->members[k], json_text(from, part->members[k]));
@@ -145,42 +129,41 @@ static bool has_sandbox(const cJSON *interface)
 /* Those of one interface; index -1: all that the result has. rest: those of no interface are its own, too. */
 static cJSON *read_ips(const cJSON *result, int index, bool rest)
 {
-	cJSON *ips = must(cJSON_CreateArray());
+	cJSON *ips = json_must(cJSON_CreateArray());
 	const cJSON *ip;
 
 	cJSON_ArrayForEach(ip, get(result, "ips"))
 	{
 		const cJSON *its = get(ip, "interface");
-		cJSON *text = read_ip(ip);
+		bool wanted = index < 0 || (cJSON_IsNumber(its) ? its->valueint == index : rest);
+		cJSON *text = wanted ? read_ip(ip) : NULL;
 
-		if (text && (index < 0 || (cJSON_IsNumber(its) ? its->valueint == index : rest)))
+		if (text)
 			cJSON_AddItemToArray(ips, text);
-		else
-			cJSON_Delete(text);
 	}
 	return ips;
 }
 
 static void add_entry(cJSON *list, const struct network_status *of, const cJSON *interface, cJSON *ips, bool is_default)
 {
-	cJSON *entry = must(cJSON_CreateObject());
+	cJSON *entry = json_must(cJSON_CreateObject());
 
 	cJSON_AddItemToArray(list, entry);
 	put_any_text(entry, "name", of->name ? of->name : "");
 	put_text(entry, "interface", json_text(interface, "name"));
-	put(entry, "ips", ips);
+	json_put_unless_empty(entry, "ips", ips);
 	put_text(entry, "mac", json_text(interface, "mac"));
 	if (cJSON_IsNumber(get(interface, "mtu")))
 		cJSON_AddItemToObject(entry, "mtu", json_copy(get(interface, "mtu")));
 	if (is_default)
-		must(cJSON_AddTrueToObject(entry, "default"));
+		json_must(cJSON_AddTrueToObject(entry, "default"));
 
 	const cJSON *dns = get(of->result, "dns");
 
-	cJSON_AddItemToObject(entry, "dns", dns ? json_copy(dns) : must(cJSON_CreateObject()));
+	cJSON_AddItemToObject(entry, "dns", dns ? json_copy(dns) : json_must(cJSON_CreateObject()));
 	if (cJSON_IsObject(of->device))
 		cJSON_AddItemToObject(entry, "device-info", read_device(of->device));
-	put(entry, "gateway", read_gateways(of->result));
+	json_put_unless_empty(entry, "gateway", read_gateways(of->result));
 }
 
 /* What a result of several interfaces (a bridge's, for instance) says of those in the pod. */
@@ -210,7 +193,7 @@ static void add_entries(cJSON *list, const struct network_status *of, const cJSO
 
 char *network_status_print(const struct network_status *attachments, size_t count)
 {
-	cleanup_json cJSON *list = must(cJSON_CreateArray());
+	cleanup_json cJSON *list = json_must(cJSON_CreateArray());
 	char *text = copy_text("[");
 
 	for (size_t i = 0; i < count; i++) {

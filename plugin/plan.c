@@ -4,6 +4,7 @@
 #include "plugin/base/fault.h"
 #include "plugin/base/log.h"
 #include "plugin/default_route.h"
+#include "plugin/results.h"
 
 #include <errno.h>
 #include <string.h>
@@ -63,14 +64,16 @@ static int check_ifnames(const struct plan *plan, struct error *e)
 	return 0;
 }
 
-/* Two delegates of one name would share their claims by mistake; a pod that asks twice for a network means it. */
+/* Two delegates of one name would share their claims by mistake; a pod that asks twice for a network means it. What
+ * other programs make of a name is their business. */
 static int check_networks(const struct plan *plan, struct error *e)
 {
 	for (size_t i = 1; i < plan->count; i++) {
 		for (size_t j = 0; j < i; j++) {
 			const struct attachment *a = plan->attachments[i], *other = plan->attachments[j];
 
-			if (!a->asked && !other->asked && strcmp(a->network, other->network) == 0)
+			if (!a->asked && !other->asked && attachment_claims(a) && attachment_claims(other) &&
+				strcmp(a->network, other->network) == 0)
 				return error_set(e, -EINVAL, ERROR_CONFIG,
 					"%s.name is \"%s\", the name of %s: each network needs its own", a->path,
 					a->network, other->path);
@@ -135,7 +138,8 @@ int plan_inspect(struct plan *plan, struct run *run, struct error *e)
 	for (size_t i = 0; i < plan->count; i++) {
 		struct attachment *a = plan->attachments[i];
 
-		if (check_name_free(a, run, e) < 0 || a->ops->inspect(a, run, e) < 0)
+		if (results_check_name(a, run->request->container_id, e) < 0 || check_name_free(a, run, e) < 0 ||
+			a->ops->inspect(a, run, e) < 0)
 			return e->err;
 	}
 	return 0;
@@ -230,7 +234,7 @@ static bool is_program(const struct attachment *a)
 static void start_program(struct plan *plan, size_t below, struct run *run, bool *failed, struct error *e)
 {
 	const int64_t deadline = run->call_deadline;
-	int64_t left = 0;
+	size_t left = 0;
 
 	for (size_t i = 0; i < below; i++)
 		left += is_program(plan->attachments[i]);
@@ -240,7 +244,7 @@ static void start_program(struct plan *plan, size_t below, struct run *run, bool
 
 		if (!is_program(a))
 			continue;
-		run->call_deadline = clock_now() + (deadline - clock_now()) / left--;
+		run->call_deadline = clock_share(deadline, left--);
 
 		int r = a->ops->del_start(a, run, &now);
 

@@ -32,7 +32,8 @@ void plan_assume(struct plan *plan, const struct request *request, const struct 
 /** Puts an attachment at the end; takes ownership. */
 void plan_append(struct plan *plan, struct attachment *a);
 
-/** Whether the plan can be carried out here and now: names free, masters there, binaries found. Changes nothing. */
+/** Whether the plan can be carried out here and now: names free and not too long, masters there, binaries found.
+ * Changes nothing. */
 int plan_inspect(struct plan *plan, struct run *run, struct error *e);
 
 /** Fills what the record must say of leases before they are claimed. Addresses are placed. */

@@ -27,11 +27,12 @@ static char *list_subnets(const struct plan *plan)
 
 static bool asks_for(const struct attachment *a, const struct ip_addr *addr)
 {
-	for (size_t i = 0; attachment_claims(a) && a->asked && i < a->asked->ip_count; i++) {
+	for (size_t i = 0; a->asked && i < a->asked->ip_count; i++) {
 		struct ip_addr asked;
 
+		/* Last: that goes through the whole configuration. */
 		if (network_read_addr(a->asked->ips[i], &asked) && ip_compare(&asked, addr) == 0)
-			return true;
+			return attachment_claims(a);
 	}
 	return false;
 }

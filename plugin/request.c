@@ -33,13 +33,6 @@ static const struct {
 	{"CNI_PATH", offsetof(struct request, path), POD_VERBS | 1u << VERB_GC | 1u << VERB_STATUS},
 };
 
-bool request_is_name(const char *text)
-{
-	if (!isalnum((unsigned char)text[0]) || (unsigned char)text[0] > 127)
-		return false;
-	return text[strspn(text, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_.-")] == '\0';
-}
-
 /* Go's unicode.IsSpace, on UTF-8: U+0085, U+00A0, U+1680, U+2000-200A, U+2028, U+2029, U+202F, U+205F, U+3000. */
 static bool has_space(const char *text)
 {
@@ -91,7 +84,7 @@ static bool is_own_file(const char *container_id)
 
 bool request_is_container(const char *text)
 {
-	return request_is_name(text) && !is_own_file(text) && strlen(text) <= 200;
+	return is_cni_name(text) && !is_own_file(text) && strlen(text) <= 200;
 }
 
 static int read_environment(struct request *request, struct error *e)
@@ -116,7 +109,7 @@ static int read_environment(struct request *request, struct error *e)
 	request->netns_override = override && (strcmp(override, "1") == 0 || strcasecmp(override, "true") == 0);
 	if (!(POD_VERBS & 1u << request->verb))
 		request->container_id = "";
-	if (*request->container_id && !request_is_name(request->container_id)) {
+	if (*request->container_id && !is_cni_name(request->container_id)) {
 		error_set(e, -EINVAL, ERROR_ENVIRONMENT, "invalid characters in containerID");
 		return error_details(e, "%.256s", request->container_id);
 	}
@@ -213,7 +206,7 @@ static int check_name(const struct request *request, struct error *e)
 {
 	if (!*request->network)
 		return error_set(e, -EINVAL, ERROR_CONFIG, "missing network name");
-	if (!request_is_name(request->network)) {
+	if (!is_cni_name(request->network)) {
 		error_set(e, -EINVAL, ERROR_CONFIG, "invalid characters found in network name");
 		return error_details(e, "%.256s", request->network);
 	}

@@ -59,9 +59,6 @@ int request_check(const struct request *request, struct error *e);
 void request_clear(struct request *request);
 #define cleanup_request CLEANUP(request_clear)
 
-/** Whether it is a container ID or network name as the specification wants it: [a-zA-Z0-9][a-zA-Z0-9_.-]* */
-bool request_is_name(const char *text);
-
 /** Whether it can be a container's ID here: such a name, and none of lamina's own files in cniDir. */
 bool request_is_container(const char *text);
 

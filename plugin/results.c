@@ -5,6 +5,7 @@
 #include "plugin/base/file.h"
 
 #include <errno.h>
+#include <limits.h>
 #include <string.h>
 
 static char *result_path(const struct attachment *a, const char *cni_dir, const char *container_id)
@@ -130,8 +131,8 @@ cJSON *results_read_file(const char *path)
 	cJSON *cache = NULL;
 	size_t length = 0;
 
-	if (file_read(path, JSON_MAX_BYTES, &text, &length, &ignored) < 0 ||
-		json_parse(text, length, path, &cache, &ignored) < 0)
+	if (file_read(path, STATE_FILE_MAX, &text, &length, &ignored) < 0 ||
+		json_parse_max(text, length, STATE_FILE_MAX, path, &cache, &ignored) < 0)
 		return NULL;
 	return cache;
 }
@@ -178,8 +179,8 @@ cJSON *results_read_conf(const cJSON *object, const char *key)
 	cleanup_error struct error ignored = {0};
 	size_t length = 0;
 
-	if (!encoded || !base64_decode(encoded, &text, &length) || json_parse(text, length, key, &conf, &ignored) < 0 ||
-		!cJSON_IsObject(conf))
+	if (!encoded || !base64_decode(encoded, &text, &length) ||
+		json_parse_max(text, length, STATE_FILE_MAX, key, &conf, &ignored) < 0 || !cJSON_IsObject(conf))
 		return NULL;
 	return steal_ptr(conf);
 }
@@ -189,6 +190,19 @@ cJSON *results_load_conf(const struct attachment *a, const char *cni_dir, const 
 	cleanup_json cJSON *cache = read_cache(a, cni_dir, container_id);
 
 	return results_read_conf(cache, "config");
+}
+
+int results_check_name(const struct attachment *a, const char *container_id, struct error *e)
+{
+	const size_t others = strlen("--") + strlen(container_id) + strlen(a->ifname);
+
+	if (strlen(a->network) + others <= NAME_MAX)
+		return 0;
+	return error_set(e, -ENAMETOOLONG, ERROR_CONFIG,
+		"%s.name has %zu characters: its result would be kept in a file that is called "
+		"<name>-<container ID>-<interface>, and a file's name has at most %d: give the network a name of at "
+		"most %zu characters",
+		a->path, strlen(a->network), NAME_MAX, NAME_MAX - others);
 }
 
 int results_remove(const struct attachment *a, const char *cni_dir, const char *container_id, struct error *e)

@@ -3,9 +3,15 @@
 
 #include "plugin/attachment.h"
 
+/** Of a file that says something of a container: a cached result, and a record. A larger one is damaged. */
+#define STATE_FILE_MAX ((size_t)8 << 20)
+
 /** An attachment's result, in its delegate's version where that can hold it, as the cache and multus's log have it.
  * NULL: none. Owned by the caller. */
 cJSON *results_print(const struct attachment *a);
+
+/** Whether a file can have the name that an attachment's result would be kept under. ERROR_CONFIG. */
+int results_check_name(const struct attachment *a, const char *container_id, struct error *e);
 
 /** Writes an attachment's result. */
 int results_save(const struct attachment *a, const struct run *run, struct error *e);

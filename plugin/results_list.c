@@ -45,8 +45,11 @@ static int read_cached(const char *path, struct cached_result *ret)
 		   *ifname = json_text(cache, "ifName"), *netns = json_text(cache, "netns"),
 		   *outer = json_text(json_get(cache, "lamina"), "network");
 	const cJSON *capabilities = json_get(cache, "capabilityArgs");
+	cleanup_error struct error ignored = {0};
 
-	if (!container_id || !network || !ifname || !request_is_container(container_id))
+	/* A DEL that nobody sent may be called with both. */
+	if (!container_id || !network || !ifname || !request_is_container(container_id) || !*ifname ||
+		request_check_ifname(ifname, &ignored) < 0)
 		return -EBADMSG;
 	*ret = (struct cached_result){
 		.path = copy_text(path),
@@ -101,7 +104,7 @@ static cJSON *read_own_conf(const char *path)
 	cleanup_json cJSON *conf = results_read_conf(cache, "config");
 	const char *name = json_text(conf, "name");
 
-	return name && request_is_name(name) && import_own_conf(conf) ? steal_ptr(conf) : NULL;
+	return name && is_cni_name(name) && import_own_conf(conf) ? steal_ptr(conf) : NULL;
 }
 
 cJSON *cached_networks(const char *cni_dir, const cJSON *known)
@@ -127,7 +130,7 @@ bool cached_result_lives(const char *cni_dir, const char *network, const char *c
 	struct cached_result cached = {0};
 	bool lives;
 
-	if (!request_is_name(network) || read_cached(path, &cached) < 0)
+	if (!is_cni_name(network) || read_cached(path, &cached) < 0)
 		return false;
 	lives = !*cached.netns || access(cached.netns, F_OK) == 0 || errno != ENOENT;
 	clear_cached(&cached);

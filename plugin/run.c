@@ -35,7 +35,7 @@ static char *read_noted_node(const struct run *run)
 	cleanup_free char *path = node_path(run), *text = NULL;
 	cleanup_error struct error ignored = {0};
 
-	if (file_read(path, NODE_MAX, &text, NULL, &ignored) < 0 || !request_is_name(text))
+	if (file_read(path, NODE_MAX, &text, NULL, &ignored) < 0 || !is_cni_name(text))
 		return NULL;
 	return steal_ptr(text);
 }
@@ -86,7 +86,7 @@ void run_name_node(struct run *run, const char *name)
 	cleanup_error struct error ignored = {0};
 	cleanup_free char *path = node_path(run);
 
-	if (run->config->node || !name || !request_is_name(name) || strlen(name) > NODE_MAX)
+	if (run->config->node || !name || !is_cni_name(name) || strlen(name) > NODE_MAX)
 		return;
 	run->node_guessed = false;
 	if (strcmp(run->node, name) == 0)

@@ -19,8 +19,7 @@ static const struct member bandwidth[] = {
 /* An integer as the document has it: cJSON keeps the large ones in their own spelling. */
 static bool is_integer(const cJSON *value)
 {
-	return cJSON_IsRaw(value) ||
-	       (cJSON_IsNumber(value) && value->valuedouble == (double)(int64_t)value->valuedouble);
+	return cJSON_IsRaw(value) || json_is_whole(value);
 }
 
 /* NULL: not what Go would take for such a struct. */
@@ -106,6 +105,8 @@ static void put_asked(cJSON *runtime_config, const struct network_element *asked
 		put_member(runtime_config, "bandwidth", asked->bandwidth);
 	if (asked->ip_count > 0)
 		json_put(runtime_config, "ips", network_print_ips(asked));
+	else if (asked->has_ips)
+		json_remove(runtime_config, "ips");
 	if (asked->mac)
 		json_put_text(runtime_config, "mac", asked->mac);
 	if (asked->infiniband_guid)

@@ -5,12 +5,15 @@
 #include "delegate/events.h"
 #include "delegate/nad.h"
 #include "plugin/base/log.h"
+#include "plugin/namespaces.h"
 #include "plugin/report.h"
 
 #include <errno.h>
 #include <string.h>
 
-#define BLANKS " \t\r\n\v\f"
+/* Of all the pod's networks together, with what the pod puts into each plugin: they are kept in memory several times.
+ */
+#define MAX_CONFIGURATIONS ((size_t)2 << 20)
 
 /* A network on its way into the plan. */
 struct wanted_network {
@@ -20,6 +23,8 @@ struct wanted_network {
 	bool replaces_default;
 	struct nad_call *call;
 	struct nad nad;
+	char *resource;        /* of the device that was handed out to it; NULL: none */
+	struct error unusable; /* the first file of confDir that was passed over */
 	cJSON *conf;
 };
 
@@ -28,6 +33,8 @@ struct selection {
 	size_t count;
 	const struct pod *pod;
 	struct run *run;
+	struct pod_devices devices;
+	size_t bytes; /* of the configurations that are loaded */
 };
 
 static void selection_clear(struct selection *selection)
@@ -39,9 +46,12 @@ static void selection_clear(struct selection *selection)
 		if (network->call)
 			nad_call_free(network->call);
 		nad_clear(&network->nad);
+		free(network->resource);
+		error_clear(&network->unusable);
 		cJSON_Delete(network->conf);
 	}
 	free(selection->networks);
+	pod_devices_clear(&selection->devices);
 }
 #define cleanup_selection CLEANUP(selection_clear)
 
@@ -75,20 +85,6 @@ static void add_of_node(struct selection *selection, const char *name)
 	network->asked.name = copy_text(name);
 }
 
-static bool is_system_namespace(const struct config *config, const char *ns)
-{
-	const cJSON *item;
-
-	if (!config->system_namespaces)
-		return strcmp(ns, "kube-system") == 0;
-	cJSON_ArrayForEach(item, config->system_namespaces)
-	{
-		if (strcmp(item->valuestring, ns) == 0)
-			return true;
-	}
-	return false;
-}
-
 static void add_networks_of_node(struct selection *selection)
 {
 	const struct config *config = selection->run->config;
@@ -97,12 +93,24 @@ static void add_networks_of_node(struct selection *selection)
 	if (!config->cluster_network)
 		return;
 	add_of_node(selection, config->cluster_network);
-	if (!selection->pod || is_system_namespace(config, request_namespace(selection->run->request)))
+	if (!selection->pod || namespaces_is_system(config, selection->run->request))
 		return;
 	cJSON_ArrayForEach(name, config->default_networks)
 	{
 		add_of_node(selection, config_path(config, name->valuestring));
 	}
+}
+
+static void tell_missing(const struct selection *selection, const char *ns, const char *name, const char *why)
+{
+	cleanup_free char *text = event_no_network_text(ns, name, why);
+
+	report_no_network(selection->pod, selection->run, text);
+}
+
+static char *not_found(const char *name)
+{
+	return format_text("network-attachment-definitions.k8s.cni.cncf.io \"%s\" not found", name);
 }
 
 /* An annotation's list, its elements moved behind what is there. */
@@ -117,8 +125,13 @@ static int read_annotation(
 	*ret_count = 0;
 	if (!text)
 		return 0;
-	if (networks_read(key, text, ns, &list, e) < 0)
+	if (networks_read(key, text, ns, &list, e) < 0) {
+		cleanup_free char *why = list.bad_name ? not_found(list.bad_name) : NULL;
+
+		if (why)
+			tell_missing(selection, list.bad_ns, list.bad_name, why);
 		return e->err;
+	}
 	for (size_t i = 0; i < list.count; i++) {
 		add_network(selection)->asked = list.elements[i];
 		list.elements[i] = (struct network_element){0};
@@ -145,40 +158,14 @@ static int add_default_network(struct selection *selection, struct error *e)
 	return 0;
 }
 
-/* A comma list, blanks around the names. */
-static bool is_global_namespace(const struct config *config, const char *ns)
-{
-	cleanup_free char *list = copy_text(config->global_namespaces);
-	char *rest = list;
-
-	for (char *name = strsep(&rest, ","); name; name = strsep(&rest, ",")) {
-		name += strspn(name, BLANKS);
-		for (size_t end = strlen(name); end > 0 && strchr(BLANKS, name[end - 1]); end--)
-			name[end - 1] = '\0';
-		if (strcmp(name, ns) == 0)
-			return true;
-	}
-	return false;
-}
-
 static int check_isolation(const struct selection *selection, size_t first, struct error *e)
 {
-	const struct config *config = selection->run->config;
-	const char *own = request_namespace(selection->run->request);
-
-	for (size_t i = first; config->isolates_namespaces && i < selection->count; i++) {
+	for (size_t i = first; i < selection->count; i++) {
 		const struct wanted_network *network = &selection->networks[i];
-		const char *ns = network->asked.ns;
-		/* That is where default networks are defined. */
-		const bool common = network->replaces_default && strcmp(ns, config->multus_namespace) == 0;
 
-		if (strcmp(ns, own) != 0 && !common && !is_global_namespace(config, ns))
-			return error_set(e, -EPERM, ERROR_CONFIG,
-				"namespace isolation enabled, annotation violates permission, pod is in namespace %s "
-				"but "
-				"refers to target namespace %s: define the network in %s, or add %s to "
-				"globalNamespaces",
-				own, ns, own, ns);
+		if (namespaces_check(selection->run->config, selection->run->request, network->asked.ns,
+			    network->replaces_default, e) < 0)
+			return e->err;
 	}
 	return 0;
 }
@@ -195,9 +182,11 @@ static int add_networks_of_pod(struct selection *selection, struct error *e)
 }
 
 /* A network of its own behind all others: multus's passthru, which makes nothing, and the plugins that a vendor has put
- * into the chain's folder beside the file of clusterNetwork. Without any there is no such network. */
-static int add_auxiliary_chain(struct selection *selection, struct error *e)
+ * into the chain's folder beside the file of clusterNetwork. Without any, or where one cannot be read, there is no such
+ * network. */
+static void add_auxiliary_chain(struct selection *selection)
 {
+	cleanup_error struct error broken = {0};
 	const struct config *config = selection->run->config;
 	const char *version = json_text(selection->run->request->conf, "cniVersion");
 	cleanup_json cJSON *list = cJSON_CreateObject();
@@ -209,16 +198,15 @@ static int add_auxiliary_chain(struct selection *selection, struct error *e)
 	json_put_text(passthru, "name", "passthru-cni");
 	cJSON_AddItemToArray(plugins, passthru);
 	json_put(list, "plugins", plugins);
-	if (conf_add_chained(list, config->cluster_network, e) < 0)
-		return error_wrap(e, "auxiliaryCNIChainName");
+	if (conf_add_chained(list, config->cluster_network, &broken) < 0)
+		log_write(LOG_WARNING, "auxiliaryCNIChainName: the whole chain is left out: %s", broken.message);
 	if (cJSON_GetArraySize(json_get(list, "plugins")) < 2)
-		return 0;
+		return;
 
 	struct wanted_network *network = add_network(selection);
 
 	network->file = "auxiliaryCNIChainName";
 	network->conf = steal_ptr(list);
-	return 0;
 }
 
 /* --- their configurations --- */
@@ -247,11 +235,10 @@ static int ask_for_all(struct selection *selection, struct error *e)
 static int refuse_missing(const struct selection *selection, const struct wanted_network *network, struct error *e)
 {
 	const char *annotation = network->replaces_default ? ANNOTATION_DEFAULT_NETWORK : ANNOTATION_NETWORKS;
-	cleanup_free char *why =
-		format_text("network-attachment-definitions.k8s.cni.cncf.io \"%s\" not found", network->asked.name);
+	cleanup_free char *why = not_found(network->asked.name);
 	cleanup_free char *text = event_no_network_text(network->asked.ns, network->asked.name, why);
 
-	report_no_network(selection->pod, selection->run, text);
+	tell_missing(selection, network->asked.ns, network->asked.name, why);
 	return error_set(
 		e, -ENOENT, ERROR_CONFIG, "%s: create it, or correct the pod's annotation %s", text, annotation);
 }
@@ -266,6 +253,8 @@ static int await_definition(struct selection *selection, struct wanted_network *
 	int r = nad_await(call, &network->nad, e);
 
 	nad_call_free(call);
+	if (r < 0 && !network->of_node)
+		tell_missing(selection, network->asked.ns, network->asked.name, e->message);
 	if (r < 0)
 		return error_wrap(e, "network %s/%s", network->asked.ns, network->asked.name);
 	return network->nad.found || network->of_node ? 0 : refuse_missing(selection, network, e);
@@ -276,7 +265,7 @@ static int find_file(struct wanted_network *network, const struct config *config
 {
 	cleanup_error struct error ignored = {0};
 
-	if (conf_find(config->conf_dir, network->asked.name, &network->conf, &ignored) < 0)
+	if (conf_find(config->conf_dir, network->asked.name, &network->conf, &network->unusable, &ignored) < 0)
 		return e->err;
 	error_clear(e);
 	return 0;
@@ -288,12 +277,15 @@ static int load_definition(struct wanted_network *network, const struct config *
 	cleanup_free char *what = format_text("NetworkAttachmentDefinition %s/%s", network->asked.ns, name);
 
 	if (!network->nad.found || !*network->nad.config) {
-		if (conf_find(config->conf_dir, name, &network->conf, e) < 0)
+		if (conf_find(config->conf_dir, name, &network->conf, &network->unusable, e) < 0)
 			return error_wrap(
 				e, "%s%s", what, network->nad.found ? " has no spec.config" : " does not exist");
 		return 0;
 	}
-	if (conf_parse(network->nad.config, what, &network->conf, e) < 0)
+
+	cleanup_free char *text = steal_ptr(network->nad.config);
+
+	if (conf_parse(text, what, &network->conf, e) < 0)
 		return e->err;
 	conf_name(network->conf, name);
 	return 0;
@@ -309,7 +301,8 @@ static bool is_replaced(const struct selection *selection, size_t index)
 	return replaced && selection->networks[0].of_node;
 }
 
-/* Devices of one resource are handed out in their order, each once. */
+/* Devices of one resource are handed out in their order, each once; but for the pod's own default network, which is
+ * looked up apart from the others, as multus does it: it has the first one. */
 static int choose_device(struct selection *selection, size_t index, struct error *e)
 {
 	struct wanted_network *network = &selection->networks[index];
@@ -323,12 +316,13 @@ static int choose_device(struct selection *selection, size_t index, struct error
 		uid = selection->pod->object.uid;
 	if (!uid)
 		return 0;
-	if (devices_read(DEVICES_CHECKPOINT, uid, resource, &devices, e) < 0)
+	if ((!selection->devices.entries && devices_read(DEVICES_CHECKPOINT, uid, &selection->devices, e) < 0) ||
+		devices_find(&selection->devices, resource, &devices, e) < 0)
 		return error_wrap(e, "network %s/%s: resource %s", network->asked.ns, network->asked.name, resource);
-	for (size_t i = 0; i < index; i++) {
-		const char *other = selection->networks[i].nad.resource;
+	for (size_t i = 0; !network->replaces_default && i < index; i++) {
+		const struct wanted_network *before = &selection->networks[i];
 
-		taken += other && !is_replaced(selection, i) && strcmp(other, resource) == 0;
+		taken += !before->replaces_default && same_text(before->nad.resource, resource);
 	}
 	if (taken >= devices.count) {
 		if (!is_replaced(selection, index))
@@ -337,13 +331,14 @@ static int choose_device(struct selection *selection, size_t index, struct error
 				network->asked.ns, network->asked.name, devices.count, resource);
 		return 0;
 	}
+	network->resource = copy_text(resource);
 	free(network->asked.device_id);
 	network->asked.device_id = copy_text(devices.ids[taken]);
 	conf_put_device(network->conf, devices.ids[taken]);
 	return 0;
 }
 
-static int load(struct selection *selection, size_t index, struct error *e)
+static int read_conf(struct selection *selection, size_t index, struct error *e)
 {
 	struct wanted_network *network = &selection->networks[index];
 
@@ -353,11 +348,58 @@ static int load(struct selection *selection, size_t index, struct error *e)
 		return conf_read_path(network->file, &network->conf, e);
 	if (await_definition(selection, network, e) < 0)
 		return network->of_node ? find_file(network, selection->run->config, e) : e->err;
-	if (load_definition(network, selection->run->config, e) < 0 || choose_device(selection, index, e) < 0)
+	return load_definition(network, selection->run->config, e) < 0 ? e->err : choose_device(selection, index, e);
+}
+
+/* Before the arguments are there: they would be copied into each plugin. */
+static int check_size(struct selection *selection, const struct wanted_network *network, struct error *e)
+{
+	const struct network_element *asked = &network->asked;
+	cleanup_free char *conf = json_print(network->conf),
+			  *args = asked->cni_args ? json_print(asked->cni_args) : NULL;
+
+	selection->bytes += strlen(conf) + (args ? strlen(args) * conf_count_plugins(network->conf) : 0);
+	if (selection->bytes <= MAX_CONFIGURATIONS)
+		return 0;
+	return error_set(e, -E2BIG, ERROR_CONFIG,
+		"the configurations of the pod's networks, up to %s%s%s, have more than %zu bytes together with the "
+		"pod's cni-args: make them smaller, or ask for fewer networks",
+		network->file ? network->file : asked->ns, network->file ? "" : "/", network->file ? "" : asked->name,
+		MAX_CONFIGURATIONS);
+}
+
+static int load(struct selection *selection, size_t index, struct error *e)
+{
+	struct wanted_network *network = &selection->networks[index];
+
+	if (read_conf(selection, index, e) < 0 || check_size(selection, network, e) < 0)
 		return e->err;
 	if (network->asked.cni_args)
 		conf_put_args(network->conf, network->asked.cni_args);
 	return 0;
+}
+
+/* Once, whatever number of networks is looked for there. */
+static void tell_unusable_file(const struct selection *selection)
+{
+	for (size_t i = 0; i < selection->count; i++) {
+		const struct wanted_network *network = &selection->networks[i];
+
+		if (network->unusable.err) {
+			log_write(LOG_WARNING, "passed over in the search for networks: %s", network->unusable.message);
+			return;
+		}
+	}
+}
+
+static int load_all(struct selection *selection, struct error *e)
+{
+	int r = 0;
+
+	for (size_t i = 0; r == 0 && i < selection->count; i++)
+		r = load(selection, i, e);
+	tell_unusable_file(selection);
+	return r;
 }
 
 /* --- into the plan --- */
@@ -371,7 +413,7 @@ static void name_attachment(struct attachment *a, struct wanted_network *network
 		a->path = format_text("%s/%s spec.config", network->asked.ns, network->asked.name);
 		free(a->name);
 		a->name = format_text("%s/%s", network->asked.ns, network->asked.name);
-		a->resource = steal_ptr(network->nad.resource);
+		a->resource = steal_ptr(network->resource);
 	} else {
 		a->path = format_text("%s in confDir", network->asked.name);
 	}
@@ -394,6 +436,8 @@ static int plan_network(struct plan *plan, struct wanted_network *network, const
 	const unsigned int index = network->replaces_default ? 0 : (unsigned int)plan->count;
 	cleanup_attachment struct attachment *a = attachment_new(network->conf, index, run->request->ifname);
 
+	/* It has a copy. */
+	cJSON_Delete(steal_ptr(network->conf));
 	name_attachment(a, network);
 	if ((*a->ifname && check_ifname(a, e) < 0) || a->ops->plan(a, run->request, run->config, e) < 0)
 		return e->err;
@@ -413,14 +457,10 @@ int selection_complete(struct plan *plan, const struct pod *pod, struct run *run
 	add_networks_of_node(&selection);
 	if (run->config->reads_networks && add_networks_of_pod(&selection, e) < 0)
 		return e->err;
-	if (run->config->auxiliary_chain && pod && add_auxiliary_chain(&selection, e) < 0)
+	if (run->config->auxiliary_chain && pod)
+		add_auxiliary_chain(&selection);
+	if (ask_for_all(&selection, e) < 0 || load_all(&selection, e) < 0)
 		return e->err;
-	if (ask_for_all(&selection, e) < 0)
-		return e->err;
-	for (size_t i = 0; i < selection.count; i++) {
-		if (load(&selection, i, e) < 0)
-			return e->err;
-	}
 	trace_step("networks known");
 	for (size_t i = 0; i < selection.count; i++) {
 		if (plan_network(plan, &selection.networks[i], run, e) < 0)

@@ -8,7 +8,8 @@
 #include <errno.h>
 #include <string.h>
 
-#define MAX_RECORD ((size_t)8 << 20)
+/* What a network's element grows by from the first write to the last: what was made of it, and the note of a DEL. */
+#define ELEMENT_GROWTH ((size_t)16 << 10)
 
 static char *record_path(const char *cni_dir, const char *container_id)
 {
@@ -23,7 +24,7 @@ static bool belongs(const cJSON *element, const char *ifname)
 	return !owner || !ifname || strcmp(owner, ifname) == 0;
 }
 
-/* The file as a list; -ENOENT, or -EBADMSG when it is no list of objects. */
+/* The file as a list; -ENOENT, or -EBADMSG when it is no list of objects, or too large to be one of ours. */
 static int read_file(const char *path, cJSON **ret, struct error *e)
 {
 	cleanup_free char *text = NULL;
@@ -31,9 +32,12 @@ static int read_file(const char *path, cJSON **ret, struct error *e)
 	const cJSON *element;
 	size_t length = 0;
 
-	if (file_read(path, MAX_RECORD, &text, &length, e) < 0)
+	if (file_read(path, STATE_FILE_MAX, &text, &length, e) < 0) {
+		if (e->err == -EFBIG)
+			e->err = -EBADMSG;
 		return e->err;
-	if (json_parse(text, length, path, &list, e) < 0)
+	}
+	if (json_parse_max(text, length, STATE_FILE_MAX, path, &list, e) < 0)
 		return error_set(e, -EBADMSG, ERROR_IO, "%s is damaged", path);
 	if (!cJSON_IsArray(list))
 		return error_set(e, -EBADMSG, ERROR_IO, "%s is damaged: it is not a list", path);
@@ -46,11 +50,42 @@ static int read_file(const char *path, cJSON **ret, struct error *e)
 	return 0;
 }
 
-static int write_file(const char *path, const cJSON *list, struct error *e)
+/* -E2BIG: what is there stays as it is. */
+static int write_file(const char *path, const cJSON *list, size_t max, struct error *e)
 {
 	cleanup_free char *text = json_print(list);
+	const size_t length = strlen(text);
 
-	return file_write(path, 0600, text, strlen(text), e);
+	if (length > max)
+		return error_set(
+			e, -E2BIG, ERROR_CONFIG, "%s would have %zu bytes, and may have %zu", path, length, max);
+	return file_write(path, 0600, text, length, e);
+}
+
+/* A list that is hardly larger than the one that was read. */
+static int rewrite_file(const char *path, const cJSON *list, struct error *e)
+{
+	return write_file(path, list, STATE_FILE_MAX, e);
+}
+
+static int name_largest(const struct plan *plan, struct error *e)
+{
+	cleanup_free char *why = copy_text(e->message);
+	const char *largest = "";
+	size_t most = 0;
+
+	for (size_t i = 0; i < plan->count; i++) {
+		cleanup_free char *conf = json_print(plan->attachments[i]->conf);
+
+		if (strlen(conf) > most) {
+			most = strlen(conf);
+			largest = plan->attachments[i]->path;
+		}
+	}
+	return error_set(e, -E2BIG, ERROR_CONFIG,
+		"the record of the pod's networks is too large: %s; the largest configuration is that of %s, %zu "
+		"bytes: make it smaller, or give the pod fewer networks",
+		why, largest, most);
 }
 
 /* Several ADDs may have had a container, each with elements of its own. */
@@ -71,6 +106,8 @@ int state_save(const struct plan *plan, bool done, struct run *run, struct error
 {
 	cleanup_free char *path = record_path(run->config->cni_dir, run->request->container_id);
 	cleanup_json cJSON *list = NULL;
+	/* The first write has to leave room for the later ones: these come when something is made. */
+	size_t max = STATE_FILE_MAX - plan->count * ELEMENT_GROWTH;
 
 	if (read_file(path, &list, e) < 0) {
 		if (e->err != -ENOENT)
@@ -80,15 +117,17 @@ int state_save(const struct plan *plan, bool done, struct run *run, struct error
 	}
 	for (cJSON *element = list->child, *next; element; element = next) {
 		next = element->next;
-		if (belongs(element, run->request->ifname))
+		if (belongs(element, run->request->ifname)) {
 			cJSON_Delete(cJSON_DetachItemViaPointer(list, element));
+			max = STATE_FILE_MAX;
+		}
 	}
 	for (size_t i = 0; i < plan->count; i++)
 		cJSON_AddItemToArray(list, element_print(plan->attachments[i], plan, done, run));
 	pin_names(list);
 	if (fault_point(done ? "record_done" : "record_first") < 0)
 		return error_set(e, -EIO, ERROR_IO, "fault: record");
-	return write_file(path, list, e);
+	return write_file(path, list, max, e) == -E2BIG ? name_largest(plan, e) : e->err;
 }
 
 /* A list of multus's may be less than what was used. */
@@ -183,7 +222,7 @@ bool state_is_anothers(const char *cni_dir, const char *container_id, const stru
 	while (dir && !found && (entry = readdir(dir))) {
 		cleanup_free char *path = record_path(cni_dir, entry->d_name);
 
-		found = entry->d_type != DT_DIR && request_is_name(entry->d_name) &&
+		found = entry->d_type != DT_DIR && is_cni_name(entry->d_name) &&
 			strcmp(entry->d_name, container_id) != 0 && names_sandbox(path, id, boot_id);
 	}
 	return found;
@@ -204,7 +243,7 @@ int state_mark_going(const struct run *run, struct error *e)
 		if (own && belongs(element, run->request->ifname))
 			json_put(own, "going", cJSON_CreateTrue());
 	}
-	return write_file(path, list, e);
+	return rewrite_file(path, list, e);
 }
 
 static bool is_struck(const cJSON *element, unsigned int position, const struct plan *plan, const bool *done)
@@ -253,7 +292,7 @@ int state_strike(const struct plan *plan, const bool *done, struct run *run, str
 	strike_elements(list, run->request->ifname, plan, done, all);
 	if (!list->child)
 		return file_remove(path, e);
-	return write_file(path, list, e);
+	return rewrite_file(path, list, e);
 }
 
 void record_clear(struct record *record)

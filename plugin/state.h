@@ -22,13 +22,15 @@ struct record {
 
 /**
  * Writes the record: done false before the first step (whatever the attachments may make is intended), true behind the
- * last. Elements of other CNI_IFNAMEs of the container are kept. Then .netns... are run's.
+ * last. Elements of other CNI_IFNAMEs of the container are kept. Then .netns... are run's. More than STATE_FILE_MAX:
+ * ERROR_CONFIG; the first write leaves room for what the next ones add, so that it is refused before anything is made.
  */
 int state_save(const struct plan *plan, bool done, struct run *run, struct error *e);
 
 /**
  * Reads the elements of (container, CNI_IFNAME); ifname NULL: of the whole container. None, or no file: -ENOENT. A file
- * that cannot be read or parsed: -EBADMSG (ERROR_IO, what it is in .message). record_clear is needed after failure too.
+ * that is no record, or larger than STATE_FILE_MAX: -EBADMSG (ERROR_IO, what it is in .message). One that cannot be
+ * read for another reason: that one. record_clear is needed after failure too.
  */
 int state_load(const char *cni_dir, const char *container_id, const char *ifname, struct record *ret, struct error *e);
 

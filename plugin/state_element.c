@@ -19,12 +19,14 @@ static void put_text(cJSON *to, const cJSON *from, const char *key)
 
 static void put_true(cJSON *to, const cJSON *from, const char *key)
 {
-	const cJSON *value = json_get(from, key);
+	cleanup_error struct error ignored = {0};
+	bool is_true = false;
 
-	if (cJSON_IsTrue(value) || (cJSON_IsString(value) && strcmp(value->valuestring, "true") == 0))
+	if (conf_read_switch(from, "", key, &is_true, &ignored) == 0 && is_true)
 		json_put(to, key, cJSON_CreateTrue());
 }
 
+/* A map of Go's: it tells cases apart, and the last one of a name counts. */
 static void put_capabilities(cJSON *to, const cJSON *conf)
 {
 	cJSON *out = cJSON_CreateObject();
@@ -33,12 +35,9 @@ static void put_capabilities(cJSON *to, const cJSON *conf)
 	cJSON_ArrayForEach(item, json_get(conf, "capabilities"))
 	{
 		if (item->string && cJSON_IsBool(item))
-			json_put(out, item->string, json_copy(item));
+			cJSON_AddItemToObject(out, item->string, json_copy(item));
 	}
-	if (out->child)
-		json_put(to, "capabilities", out);
-	else
-		cJSON_Delete(out);
+	json_put_unless_empty(to, "capabilities", out);
 }
 
 static void put_texts(cJSON *to, const cJSON *from, const char *key)
@@ -51,10 +50,7 @@ static void put_texts(cJSON *to, const cJSON *from, const char *key)
 		if (cJSON_IsString(item))
 			cJSON_AddItemToArray(out, cJSON_CreateString(item->valuestring));
 	}
-	if (out->child)
-		json_put(to, key, out);
-	else
-		cJSON_Delete(out);
+	json_put_unless_empty(to, key, out);
 }
 
 static void put_dns(cJSON *to, const cJSON *conf)
@@ -66,10 +62,7 @@ static void put_dns(cJSON *to, const cJSON *conf)
 	put_texts(out, dns, "nameservers");
 	put_texts(out, dns, "options");
 	put_texts(out, dns, "search");
-	if (out->child)
-		json_put(to, "dns", out);
-	else
-		cJSON_Delete(out);
+	json_put_unless_empty(to, "dns", out);
 }
 
 /* types.PluginConf: a member of another type would make multus refuse the whole file. */
@@ -144,14 +137,19 @@ static void put_asked(cJSON *element, const struct network_element *asked)
 	}
 }
 
-/* multus's rule: once a network of the pod's names the default route, all those without a gateway give theirs up. */
+/* multus's rule: once a network of the pod's names the default route, all those without a gateway give theirs up. It
+ * looks only where `networks` asks for some. */
 static bool is_filtered(const struct attachment *a, const struct plan *plan, int family)
 {
-	bool named = false;
+	bool named = false, others = false;
 
-	for (size_t i = 0; i < plan->count; i++)
-		named |= plan->attachments[i]->asked && plan->attachments[i]->asked->default_route;
-	return named && !network_gateway(a->asked, family);
+	for (size_t i = 0; i < plan->count; i++) {
+		const struct network_element *asked = plan->attachments[i]->asked;
+
+		named |= asked && asked->default_route;
+		others |= i > 0 && asked && asked->name;
+	}
+	return named && others && !network_gateway(a->asked, family);
 }
 
 static void put_device(cJSON *element, const struct attachment *a)

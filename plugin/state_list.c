@@ -1,11 +1,10 @@
 #include "plugin/state_list.h"
 
 #include "plugin/base/file.h"
+#include "plugin/results.h"
 
 #include <errno.h>
 #include <string.h>
-
-#define MAX_RECORD ((size_t)8 << 20)
 
 struct entries {
 	struct state_entry *list;
@@ -70,12 +69,12 @@ static void read_container(struct entries *entries, const char *cni_dir, const c
 	const cJSON *element;
 	size_t length = 0;
 
-	if (file_read(path, MAX_RECORD, &text, &length, &ignored) < 0) {
+	if (file_read(path, STATE_FILE_MAX, &text, &length, &ignored) < 0) {
 		if (ignored.err != -ENOENT)
 			add_entry(entries, container_id)->damaged = true;
 		return;
 	}
-	if (json_parse(text, length, path, &list, &ignored) < 0 || !cJSON_IsArray(list)) {
+	if (json_parse_max(text, length, STATE_FILE_MAX, path, &list, &ignored) < 0 || !cJSON_IsArray(list)) {
 		add_entry(entries, container_id)->damaged = true;
 		return;
 	}

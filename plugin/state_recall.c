@@ -19,12 +19,12 @@ static bool is_of(const cJSON *cache, const char *file, const char *container_id
 	cleanup_error struct error ignored = {0};
 
 	if (!same_text(json_text(cache, "containerId"), container_id) || !network || !interface ||
-		!request_is_name(network) || request_check_ifname(interface, &ignored) < 0)
+		!is_cni_name(network) || request_check_ifname(interface, &ignored) < 0)
 		return false;
 
 	cleanup_free char *name = format_text("%s-%s-%s", network, container_id, interface);
 
-	return strcmp(name, file) == 0 && (!owner || strcmp(owner, ifname) == 0);
+	return *interface && strcmp(name, file) == 0 && (!owner || strcmp(owner, ifname) == 0);
 }
 
 /* Which of the pod's networks it was: ours say it, else the interface does; one that nobody knows comes behind all. */
@@ -110,10 +110,12 @@ static void read_cache(const char *cni_dir, const char *container_id, const char
 		results_load(ret->plan.attachments[i], cni_dir, container_id);
 }
 
-static bool has_network(const struct plan *plan, const char *network)
+static bool has_attachment(const struct plan *plan, const struct attachment *a)
 {
 	for (size_t i = 0; i < plan->count; i++) {
-		if (strcmp(plan->attachments[i]->network, network) == 0)
+		const struct attachment *other = plan->attachments[i];
+
+		if (strcmp(other->network, a->network) == 0 && strcmp(other->ifname, a->ifname) == 0)
 			return true;
 	}
 	return false;
@@ -127,7 +129,7 @@ static void assume_others(struct plan *plan, const struct request *request, cons
 	for (size_t i = 0; i < others.count; i++) {
 		struct attachment *a = others.attachments[i];
 
-		if (has_network(plan, a->network)) {
+		if (has_attachment(plan, a)) {
 			attachment_free(a);
 			continue;
 		}

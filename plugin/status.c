@@ -60,7 +60,7 @@ int verb_status(const struct request *request, struct error *e)
 	const int64_t deadline = run.call_deadline;
 
 	for (size_t i = 0; i < plan.count; i++) {
-		run.call_deadline = clock_now() + (deadline - clock_now()) / (int64_t)(plan.count - i);
+		run.call_deadline = clock_share(deadline, plan.count - i);
 		if (ask(plan.attachments[i], &run, e) < 0)
 			return e->err;
 	}

@@ -15,7 +15,7 @@ int takeover_load(
 
 	if (!holder->value || ipam_value_parse(holder->value, &value, &ignored) < 0)
 		return -ENOENT;
-	if (!same_text(value.record.node, run->node) || !value.record.cid || !request_is_name(value.record.cid) ||
+	if (!same_text(value.record.node, run->node) || !value.record.cid || !is_cni_name(value.record.cid) ||
 		state_load(run->config->cni_dir, value.record.cid, NULL, record, &ignored) < 0)
 		return -ENOENT;
 	for (size_t i = 0; i < record->plan.count; i++) {

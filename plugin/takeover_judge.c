@@ -86,7 +86,7 @@ static enum local look_at_lease(
 	cleanup_lease_file struct lease_file file = {0};
 	cleanup_error struct error ignored = {0};
 
-	if (!same_text(holds->node, run->node) || !holds->cid || !request_is_name(holds->cid) || !holds->ifname ||
+	if (!same_text(holds->node, run->node) || !holds->cid || !is_cni_name(holds->cid) || !holds->ifname ||
 		request_check_ifname(holds->ifname, &ignored) < 0)
 		return LOCAL_UNKNOWN;
 

@@ -308,7 +308,7 @@ static int await_killed(
 		return 0;
 
 	/* Half of the time is for the way down itself. */
-	int64_t deadline = clock_now() + (run->deadline - clock_now()) / 2;
+	int64_t deadline = clock_share(run->deadline, 2);
 
 	if (process_await_container(request->container_id, deadline, &seen, e) < 0)
 		return e->err;

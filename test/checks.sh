@@ -6,21 +6,22 @@
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")"
 
-# What is not in here is a matter of the build.
+# 89, that no libcurl is linked dynamically, is a matter of the build.
 required()
 {
 	seq 1 88
+	echo 90
 }
 
-# Rows from the names of the integration tests, and from unit tests whose comment says `Check N`.
+# Rows from the names of the integration tests, and from unit tests and benchmarks whose comment says `Check N`.
 rows()
 {
 	{
 		for file in integration/*.bats; do
 			sed -n -E "s|^@test \"(.*) \\[check ([0-9, ]+)\\]\" \\{\$|\\2\\t$file\\t\\1|p" "$file"
 		done
-		for file in unit/*_test.c run.sh; do
-			sed -n -E "s|^(/\\*\|#) Check ([0-9, ]+): (.*[^ */])[ */]*\$|\\2\\t$file\\t\\3|p" "$file"
+		for file in unit/*_test.c run.sh bench/*.py; do
+			sed -n -E "s|^ *(/\\*\|#) Check ([0-9, ]+): (.*[^ */])[ */]*\$|\\2\\t$file\\t\\3|p" "$file"
 		done
 	} | while IFS=$'\t' read -r numbers file name; do
 		for number in ${numbers//,/ }; do

@@ -30,12 +30,6 @@ static inline void cleanup_close_fd(int *fd)
 	*fd = -1;
 }
 
-static inline void cleanup_fclose(FILE **f)
-{
-	if (*f)
-		fclose(*f);
-}
-
 static inline void cleanup_closedir(DIR **d)
 {
 	if (*d)
@@ -44,7 +38,6 @@ static inline void cleanup_closedir(DIR **d)
 
 #define cleanup_free CLEANUP(cleanup_free_ptr)
 #define cleanup_close CLEANUP(cleanup_close_fd)
-#define cleanup_file CLEANUP(cleanup_fclose)
 #define cleanup_dir CLEANUP(cleanup_closedir)
 
 /** Hands a pointer over to a new owner: evaluates to it and leaves NULL behind. */

@@ -52,6 +52,13 @@ bool same_text_or_none(const char *a, const char *b)
 	return a && b ? strcmp(a, b) == 0 : a == b;
 }
 
+bool is_cni_name(const char *text)
+{
+	static const char allowed[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_.-";
+
+	return *text && !strchr("_.-", *text) && text[strspn(text, allowed)] == '\0';
+}
+
 void *allocate(size_t count, size_t size)
 {
 	return must(calloc(count ? count : 1, size ? size : 1));

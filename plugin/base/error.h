@@ -66,6 +66,10 @@ bool same_text(const char *a, const char *b);
 /** Whether they are equal, or neither is there. */
 bool same_text_or_none(const char *a, const char *b);
 
+/** Whether it can be a network's name or a container's ID, by libcni's rule: [a-zA-Z0-9][a-zA-Z0-9_.-]*. Such a name is
+ * one segment of a path, as it is. */
+bool is_cni_name(const char *text);
+
 /** calloc that aborts when there is no memory: what the runtime then sees is a dead plugin, and DEL cleans up. */
 void *allocate(size_t count, size_t size);
 

@@ -2,6 +2,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <stdbool.h>
 #include <string.h>
 #include <sys/file.h>
@@ -76,12 +77,16 @@ int file_read_regular(const char *path, size_t max, char **ret, size_t *ret_leng
 	return file_read_fd(fd, path, max, ret, ret_length, e);
 }
 
+/* Of a name for which there is just room itself, the end: should that be another file's too, the writers take turns. */
 static char *leftover_name(const char *path)
 {
+	static const size_t longest = NAME_MAX - (sizeof("..tmp") - 1);
 	const char *slash = strrchr(path, '/');
-	int folder = slash ? (int)(slash - path + 1) : 0;
+	const int folder = slash ? (int)(slash - path + 1) : 0;
+	const char *name = path + folder;
+	const size_t length = strlen(name);
 
-	return format_text("%.*s.%s.tmp", folder, path, path + folder);
+	return format_text("%.*s.%s.tmp", folder, path, length > longest ? name + length - longest : name);
 }
 
 static int write_fd(int fd, const char *bytes, size_t length)
@@ -201,7 +206,8 @@ int file_remove(const char *path, struct error *e)
 	cleanup_free char *temporary = leftover_name(path);
 
 	remove_leftover(temporary);
-	if (unlink(path) < 0 && errno != ENOENT && errno != ENOTDIR)
+	/* Under a name that no file can have there is none. */
+	if (unlink(path) < 0 && errno != ENOENT && errno != ENOTDIR && errno != ENAMETOOLONG)
 		return error_set(e, -errno, code_of(errno), "cannot remove %s: %s", path, strerror(errno));
 	return 0;
 }

@@ -30,7 +30,8 @@ int file_write(const char *path, mode_t mode, const char *bytes, size_t length, 
 /** The same for what has to outlive a power cut, with exactly that mode whatever the umask is. */
 int file_write_synced(const char *path, mode_t mode, const char *bytes, size_t length, struct error *e);
 
-/** Removes the file and the leftover of a killed file_write. Absent is success. */
+/** Removes the file and the leftover of a killed file_write. Absent is success, and so is a name that no file can have.
+ */
 int file_remove(const char *path, struct error *e);
 
 /** Makes the folder and those above it, each with that mode; existing ones stay as they are. */

@@ -298,6 +298,20 @@ const cJSON *json_get(const cJSON *object, const char *key)
 	return cJSON_IsNull(found) ? NULL : found;
 }
 
+const cJSON *json_get_exactly(const cJSON *object, const char *key)
+{
+	const cJSON *found = NULL, *member;
+
+	if (!cJSON_IsObject(object))
+		return NULL;
+	cJSON_ArrayForEach(member, object)
+	{
+		if (strcmp(member->string, key) == 0)
+			found = member;
+	}
+	return found;
+}
+
 const cJSON *json_dig(const cJSON *object, ...)
 {
 	va_list keys;
@@ -342,6 +356,14 @@ void json_put(cJSON *object, const char *key, cJSON *value)
 		cJSON_AddItemToObject(object, key, value);
 }
 
+void json_put_unless_empty(cJSON *object, const char *key, cJSON *value)
+{
+	if (value->child)
+		json_put(object, key, value);
+	else
+		cJSON_Delete(value);
+}
+
 void json_put_text(cJSON *object, const char *key, const char *value)
 {
 	if (value)
@@ -359,16 +381,22 @@ void json_remove(cJSON *object, const char *key)
 	}
 }
 
+cJSON *json_must(cJSON *item)
+{
+	if (!item)
+		abort();
+	return item;
+}
+
 cJSON *json_copy(const cJSON *value)
 {
-	if (!value)
-		return NULL;
+	return value ? json_must(cJSON_Duplicate(value, true)) : NULL;
+}
 
-	cJSON *copy = cJSON_Duplicate(value, true);
-
-	if (!copy)
-		abort();
-	return copy;
+bool json_is_whole(const cJSON *value)
+{
+	return cJSON_IsNumber(value) && fabs(value->valuedouble) < 1e15 &&
+	       value->valuedouble == floor(value->valuedouble);
 }
 
 char *json_path(const char *path, const char *key)
@@ -396,8 +424,7 @@ static bool store_member(const cJSON *member, enum json_type type, void *field)
 			*(bool *)field = cJSON_IsTrue(member);
 		return cJSON_IsBool(member);
 	case JSON_INTEGER:
-		if (!cJSON_IsNumber(member) || member->valuedouble != floor(member->valuedouble) ||
-			fabs(member->valuedouble) >= 1e15)
+		if (!json_is_whole(member))
 			return false;
 		*(int64_t *)field = (int64_t)member->valuedouble;
 		return true;

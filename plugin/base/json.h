@@ -36,6 +36,10 @@ char *json_print_indented(const cJSON *value);
 /** The last member with that name in any case; NULL if there is none, if it is null, or if object is not an object. */
 const cJSON *json_get(const cJSON *object, const char *key);
 
+/** The last member that is spelled exactly so, null included, as Go's maps have it; NULL if there is none, or if object
+ * is not an object. */
+const cJSON *json_get_exactly(const cJSON *object, const char *key);
+
 /** json_get through nested objects: json_dig(conf, "args", "cni", "ips", NULL). */
 const cJSON *json_dig(const cJSON *object, ...) __attribute__((sentinel));
 
@@ -46,14 +50,25 @@ const char *json_text(const cJSON *object, const char *key);
  */
 void json_put(cJSON *object, const char *key, cJSON *value);
 
+/** json_put of an array or an object that has members, as Go's omitempty; of an empty one nothing. Takes ownership of
+ * value. */
+void json_put_unless_empty(cJSON *object, const char *key, cJSON *value);
+
 /** json_put of a string; NULL removes the member. */
 void json_put_text(cJSON *object, const char *key, const char *value);
 
 /** Removes every member of that name, in any case. */
 void json_remove(cJSON *object, const char *key);
 
+/** The item that cJSON made; ends the program when there was no memory for it. */
+cJSON *json_must(cJSON *item);
+
 /** cJSON_Duplicate(value, true) that aborts when there is no memory; NULL gives NULL. */
 cJSON *json_copy(const cJSON *value);
+
+/** Whether it is an integer below 1e15, which int64_t and Go's integers hold exactly; json_parse makes raw items of
+ * larger ones. */
+bool json_is_whole(const cJSON *value);
 
 enum json_type {
 	JSON_STRING,  /* const char *, borrowed */

@@ -8,6 +8,7 @@
 #include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/random.h>
 #include <time.h>
 
 static enum log_level threshold = LOG_WARNING;
@@ -185,6 +186,13 @@ int64_t clock_now(void)
 	return clock_read(CLOCK_MONOTONIC);
 }
 
+int64_t clock_share(int64_t deadline, size_t left)
+{
+	int64_t now = clock_now();
+
+	return now + (deadline - now) / (int64_t)left;
+}
+
 int clock_left(int64_t deadline)
 {
 	int64_t left = (deadline - clock_now() + 999) / 1000;
@@ -206,6 +214,15 @@ void clock_pause(int64_t microseconds, int64_t deadline)
 	struct timespec t = {.tv_sec = microseconds / SECONDS, .tv_nsec = microseconds % SECONDS * 1000};
 
 	nanosleep(&t, NULL);
+}
+
+int64_t clock_chance(int64_t most)
+{
+	uint32_t chance = 0;
+
+	if (getrandom(&chance, sizeof(chance), GRND_NONBLOCK) != sizeof(chance))
+		chance = (uint32_t)clock_now();
+	return (int64_t)((double)most * chance / UINT32_MAX);
 }
 
 struct age_text clock_age(int64_t since)

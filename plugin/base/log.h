@@ -41,11 +41,18 @@ void trace_step(const char *step);
 /** Microseconds of CLOCK_MONOTONIC; deadlines are absolute values of this clock. */
 int64_t clock_now(void);
 
+/** The deadline of the first of `left` steps that have an equal share of the time each: one that hangs must not take
+ * the others' time away. left is at least 1. */
+int64_t clock_share(int64_t deadline, size_t left);
+
 /** Milliseconds from now to the deadline: never negative, at most INT_MAX, rounded up. For poll(2). */
 int clock_left(int64_t deadline);
 
 /** Sleeps for that many microseconds, or until the deadline if that is sooner. */
 void clock_pause(int64_t microseconds, int64_t deadline);
+
+/** A part of that time, by chance: those who were refused in the same moment are not to come back together. */
+int64_t clock_chance(int64_t most);
 
 struct age_text {
 	char s[24];

@@ -85,18 +85,42 @@ static int compare(const struct dirent **left, const struct dirent **right)
 	return strcmp((*right)->d_name, (*left)->d_name);
 }
 
-static void remove_old(const struct log_file_options *options, const struct parts *parts)
+/* Whether some are too old or too many, in one pass: nearly always there are none. */
+static bool is_due(const struct log_file_options *options, const struct parts *parts)
 {
+	cleanup_dir DIR *dir = opendir(*parts->folder ? parts->folder : ".");
+	int64_t count = 0;
+
+	for (struct dirent *entry; dir && (entry = readdir(dir));) {
+		const char *stamp = stamp_of(entry->d_name, parts);
+
+		if (stamp && (is_too_old(stamp, options->max_age) ||
+				     (options->max_backups > 0 && ++count > options->max_backups)))
+			return true;
+	}
+	return false;
+}
+
+static void remove_old(const struct log_file_options *options)
+{
+	CLEANUP(parts_clear) struct parts parts = {0};
+
+	if (options->max_backups <= 0 && options->max_age <= 0)
+		return;
+	split(options->path, &parts);
+	if (!is_due(options, &parts))
+		return;
+
 	struct dirent **files = NULL;
-	int count = scandir(*parts->folder ? parts->folder : ".", &files, NULL, compare);
+	int count = scandir(*parts.folder ? parts.folder : ".", &files, NULL, compare);
 	int64_t kept = 0;
 
 	for (int i = 0; i < count; i++) {
-		const char *stamp = stamp_of(files[i]->d_name, parts);
+		const char *stamp = stamp_of(files[i]->d_name, &parts);
 
 		if (stamp && (is_too_old(stamp, options->max_age) ||
 				     (options->max_backups > 0 && ++kept > options->max_backups))) {
-			cleanup_free char *path = format_text("%s%s", parts->folder, files[i]->d_name);
+			cleanup_free char *path = format_text("%s%s", parts.folder, files[i]->d_name);
 
 			unlink(path);
 		}
@@ -131,10 +155,7 @@ static bool rename_away(int fd, const struct log_file_options *options)
 
 	cleanup_free char *backup = backup_path(&parts);
 
-	if (rename(options->path, backup) < 0)
-		return false;
-	remove_old(options, &parts);
-	return true;
+	return rename(options->path, backup) == 0;
 }
 
 static int open_or_make(const char *path)
@@ -155,9 +176,11 @@ int log_file_open(const struct log_file_options *options)
 	cleanup_close int fd = open_or_make(options->path);
 	struct stat about;
 
-	if (fd < 0)
-		return steal_fd(&fd);
-	if (fstat(fd, &about) < 0 || about.st_size < options->max_bytes || !rename_away(fd, options))
-		return steal_fd(&fd);
-	return open_file(options->path);
+	if (fd >= 0 && fstat(fd, &about) == 0 && about.st_size >= options->max_bytes && rename_away(fd, options)) {
+		close(fd);
+		fd = open_file(options->path);
+	}
+	if (fd >= 0)
+		remove_old(options);
+	return steal_fd(&fd);
 }

@@ -10,6 +10,7 @@ MIB = 1024  # in KiB
 
 # What, the peers in it (lamina first), verb, ceiling of the ratio; True: with the servers' processor time taken off.
 COMPARISONS = [
+    # Check 90: ADD of net1 alone against macvlan + host-local in the same run, with its ceiling
     ("net1 alone / macvlan + host-local", "lamina-net1", "macvlan", "ADD", 0.25, False),
     ("whole pod / flannel alone", "lamina-pod", "flannel", "ADD", 1.10, False),
     ("whole pod, etcd and API / flannel alone", "lamina-cluster", "flannel", "ADD", 1.25, False),

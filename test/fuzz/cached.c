@@ -26,7 +26,7 @@ static void read_cached(const char *name)
 		check_error(&e);
 	if (r <= 0)
 		return;
-	if (!request_is_name(cached.cid) || !request_is_name(cached.network) || strchr(cached.ifname, '/') ||
+	if (!is_cni_name(cached.cid) || !is_cni_name(cached.network) || strchr(cached.ifname, '/') ||
 		cached.addr_count == 0 || cached.addr_count > MAX_FIXED || !cached.netns || !cached.conf)
 		abort();
 }

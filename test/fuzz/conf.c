@@ -93,7 +93,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t length)
 	const char *folder = make_folder();
 	cleanup_free char *text = allocate(length + 1, 1), *input = format_text("%s/input", folder);
 	cleanup_json cJSON *found = NULL;
-	cleanup_error struct error e = {0};
+	cleanup_error struct error e = {0}, unusable = {0};
 
 	memcpy(text, bytes, length);
 	read_text(text);
@@ -103,7 +103,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t length)
 	read_path(folder, "1.conflist");
 	read_path(folder, "2.conflist");
 	/* Whatever stands before it, the good one is found. */
-	if (conf_find(folder, "net1", &found, &e) < 0)
+	if (conf_find(folder, "net1", &found, &unusable, &e) < 0)
 		abort();
 	check(found);
 	return 0;

@@ -44,7 +44,7 @@ static void check_plan(const struct plan *plan)
 	for (size_t i = 0; i < plan->count; i++) {
 		const struct attachment *a = plan->attachments[i];
 
-		if (request_check_ifname(a->ifname, &e) < 0 || (*a->network && !request_is_name(a->network)))
+		if (request_check_ifname(a->ifname, &e) < 0 || (*a->network && !is_cni_name(a->network)))
 			abort();
 	}
 	if (json_parse(text, strlen(text), "plan", &read, &e) < 0 || cJSON_GetArraySize(read) != (int)plan->count)
@@ -173,7 +173,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t length)
 		check_error(&e);
 		return 0;
 	}
-	if (!request.version || !request.network || (request.verb != VERB_VERSION && !request_is_name(request.network)))
+	if (!request.version || !request.network || (request.verb != VERB_VERSION && !is_cni_name(request.network)))
 		abort();
 	if (request.verb == VERB_VERSION)
 		return 0;

@@ -21,7 +21,7 @@ static char *result_path(const struct attachment *a)
 {
 	cleanup_error struct error e = {0};
 
-	if ((*a->network && !request_is_name(a->network)) || strchr(a->ifname, '/') ||
+	if ((*a->network && !is_cni_name(a->network)) || strchr(a->ifname, '/') ||
 		(*a->ifname && request_check_ifname(a->ifname, &e) < 0))
 		abort();
 	return format_text("%s/results/%s-" CONTAINER "-%s", scratch_folder(), a->network, a->ifname);

@@ -24,8 +24,8 @@ static inline const char *scratch_folder(void)
 /** Writes a file whole. */
 static inline void scratch_write(const char *path, const uint8_t *bytes, size_t length)
 {
-	cleanup_file FILE *file = fopen(path, "we");
+	FILE *file = fopen(path, "we");
 
-	if (!file || (length && fwrite(bytes, length, 1, file) != 1))
+	if (!file || (length && fwrite(bytes, length, 1, file) != 1) || fclose(file) != 0)
 		abort();
 }

@@ -61,7 +61,9 @@ fixed()
 @test "the annotations of the API server's pod decide, without a capability" {
 	fixed
 	assert_json '.ips | length == 1'
+	conf_edit '.cniVersion = "0.4.0" | .prevResult = ($it | .cniVersion = "0.4.0")' --argjson it "$output"
 	cni CHECK
+	assert_ok
 	lamina ip ls --json | jq -e '.[] | select(.address == "10.188.0.218") | .pod == "db-0" and .kind == "fixed"'
 }
 
@@ -132,6 +134,21 @@ fixed()
 	assert_msg "has UID $uid, not $UID1"
 	pod_args default db-0 "$uid"
 	fixed
+}
+
+@test "a static pod whose mirror is written while ADD asks for it gets its address" {
+	local uid=0123456789abcdef0123456789abcdef
+	kube_place lamina "$PROXY_ADDRESS"
+	kube_delete_pod default db-0
+	pod_args default db-0 "$uid"
+	cni_start ADD
+	# A cache's, and the last word.
+	proxy_await 2 answer
+	kube_put_pod default db-0 '.metadata.annotations = {"kube-ipam.ip": "10.188.0.218", "kubernetes.io/config.mirror": "'"$uid"'"}'
+	cni_wait
+	assert_ok
+	assert_equal "$(pod_addrs net1)" 10.188.0.218/16
+	jq -s -e '[.[] | select(.event == "answer").status] | .[:2] == [404, 404] and index(200) > 1' "$PROXY/log" || fail "$(proxy_log)"
 }
 
 @test "an annotation that changes later changes nothing of a pod that runs" {

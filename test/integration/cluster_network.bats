@@ -74,6 +74,21 @@ assert_net()
 	done
 }
 
+@test "a file of confDir that cannot be used is named once, and in no network's way" {
+	networks_file 10-broken.conf '{"cniVersion": "0.3.1", "name": "by-na'
+	networks_file 20-named.conf "$(bridge_conf 10.66.5 by-name)"
+	networks_file 30-second.conf "$(bridge_conf 10.66.6 second)"
+	conf_edit '.clusterNetwork = "by-name" | .defaultNetworks = ["second"]'
+	cni ADD
+	assert_ok
+	assert_net eth0 10.66.5
+	assert_net net1 10.66.6
+	assert_equal "$(grep -c 'passed over in the search for networks: .*/10-broken.conf' <<<"$stderr")" 1
+	assert_equal "$(grep -c 10-broken <<<"$stderr")" 1
+	cni DEL
+	assert_ok
+}
+
 @test "with a file and no kubeconfig no API server is needed" {
 	networks_file 20-named.conflist "{\"cniVersion\": \"0.4.0\", \"name\": \"listed\", \"plugins\": [$(bridge_conf 10.66.5)]}"
 	conf_edit 'del(.kubeconfig) | .clusterNetwork = "/etc/cni/multus/net.d/20-named.conflist"'
@@ -126,6 +141,34 @@ assert_net()
 	cni DEL
 	assert_ok
 	node_exec rm /opt/cni/bin/multus-shim
+	PLUGIN=lamina
+}
+
+@test "as multus-shim it reads the folders and the readiness file as its daemon sees them" {
+	stub hand
+	stub_reset hand
+	stub_set hand ADD out '{"cniVersion": "0.4.0", "interfaces": [{"name": "eth0"}], "ips": [{"version": "4", "address": "10.1.0.5/16"}]}'
+	node_exec sh -c 'mkdir -p /etc/other /opt/other && mv /opt/cni/bin/hand /opt/other/ && ln -sf lamina /opt/cni/bin/multus-shim &&
+		cat >/etc/other/20-named.conf' <<<'{"cniVersion": "0.4.0", "name": "by-name", "type": "hand"}'
+	conf_edit '.cniVersion = "1.1.0" | .type = "multus-shim" | .kubeconfig = "/host" + .kubeconfig | .clusterNetwork = "by-name"
+		| .confDir = "/host/etc/other" | .binDir = "/host/opt/other" | .cniDir = "/host/var/lib/other"
+		| .readinessindicatorfile = "/host/run/is-ready"'
+	PLUGIN=multus-shim
+	cni STATUS CNI_CONTAINERID= CNI_NETNS= CNI_IFNAME= CNI_ARGS=
+	assert_code 50
+	assert_msg 'readinessindicatorfile /run/is-ready'
+	node_exec touch /run/is-ready
+	cni STATUS CNI_CONTAINERID= CNI_NETNS= CNI_IFNAME= CNI_ARGS=
+	assert_ok
+	cni ADD
+	assert_ok
+	assert_equal "$(stub_calls hand)" ADD
+	node_exec test -e "/var/lib/other/$CID" -a ! -e "/var/lib/cni/multus/$CID" -a ! -e /host
+	cni DEL
+	assert_ok
+	assert_equal "$(stub_calls hand)" 'ADD DEL'
+	node_exec test ! -e "/var/lib/other/$CID"
+	node_exec rm -r /opt/cni/bin/multus-shim /etc/other /opt/other /var/lib/other /run/is-ready
 	PLUGIN=lamina
 }
 

@@ -331,6 +331,7 @@ pasted()
 		refused 7 "$key\\[0\\]" ".$key = [5]"
 	done
 	refused 7 namespaceIsolation '.namespaceIsolation = "yes"'
+	refused 7 retryDeleteOnError '.retryDeleteOnError = "yes"'
 	refused 7 'kube-system/x does not exist' '.clusterNetwork = "x"'
 	refused 7 'auxiliaryCNIChainName is "x", but clusterNetwork is missing' '.auxiliaryCNIChainName = "x"'
 	assert_nothing_done

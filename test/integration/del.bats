@@ -299,6 +299,21 @@ teardown()
 	assert_unchanged
 }
 
+@test "DEL with a damaged record: of two delegates of one name, that of which nothing is cached is deleted, too" {
+	stub hand
+	stub_reset hand
+	CONF=$(jq -n '{cniVersion: "1.0.0", name: "twins", type: "multus", delegates: [{cniVersion: "1.0.0", name: "twin", type: "hand"}
+		| ., .]}')
+	cni ADD
+	assert_ok
+	node_exec truncate -s 100 "$RECORD"
+	node_exec sh -c 'rm /var/lib/cni/multus/results/twin-*-net1'
+	cni DEL
+	assert_ok
+	assert_equal "$(stub_calls hand)" "ADD ADD DEL DEL"
+	node_exec test ! -e "$RECORD"
+}
+
 @test "DEL with a damaged record leaves a namespace alone that another container's record names" {
 	cni ADD
 	assert_ok

@@ -196,7 +196,7 @@ load ../lab/delegates.bash
 	kill "$(node_child "$writer")"
 	cni_wait
 	assert_ok
-	node_exec jq -e '.result.ips[0].address == "10.77.0.2/24"' "/var/lib/cni/multus/results/net-two-$CID-net1"
+	node_exec cat "/var/lib/cni/multus/results/net-two-$CID-net1" | jq -e '.result.ips[0].address == "10.77.0.2/24"'
 	cni DEL
 	assert_ok
 }

@@ -79,7 +79,7 @@ listed()
 			10.188.0.217 fixed db/database-1-0 old1 net1 node-1
 		END
 	)"
-	node_exec jq -e '.v == 1 and .imported == 2 and .conflicts == 0' /var/lib/cni/multus/imported
+	node_exec cat /var/lib/cni/multus/imported | jq -e '.v == 1 and .imported == 2 and .conflicts == 0'
 	# The fixed one is its namespace's from now on.
 	lamina ip ls --json | jq -e '.[1].keptFor == "db" and (.[0] | has("keptFor") | not)'
 }
@@ -120,7 +120,7 @@ listed()
 	assert_code 11
 	assert_msg 'held by db/database-'
 	[[ $stderr == *"import: conflict 10.188.0.217 of network k8snet2"* ]]
-	node_exec jq -e '.imported == 1 and .conflicts == 1' /var/lib/cni/multus/imported
+	node_exec cat /var/lib/cni/multus/imported | jq -e '.imported == 1 and .conflicts == 1'
 	# What is cached from now on is lamina's.
 	cached old1 db database-3-0 uid-c 10.188.0.219
 	annotations

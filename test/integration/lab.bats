@@ -42,6 +42,19 @@ put_by_proxy()
 		https://192.168.122.11:3379/v3/kv/put "${@:3}"
 }
 
+@test "a question that nothing comes to be asked is not answered with yes" {
+	run ! jq -e '.x' < <(false)
+	run ! jq -se '.[]' </dev/null
+	run -0 jq -e '.x' <<<'{"x": 1}'
+	assert_equal "$output" 1
+	run -1 jq -re '.x' <<<'{"x": false}'
+	assert_equal "$output" false
+	# Others may be about nothing.
+	run -0 jq -r '.x' </dev/null
+	run -0 jq -rn '$ARGS.positional[0]' --args -- -e
+	assert_equal "$output" -e
+}
+
 @test "two nodes on one switch have hosts' names, files and networks of their own" {
 	assert_equal "$(on 1 node_exec hostname) $(on 2 node_exec hostname)" "node-1 node-2"
 	on 2 node_exec ping -q -c 1 -W 2 192.168.122.11
@@ -226,7 +239,8 @@ put_by_proxy()
 	((status == 0))
 	assert_equal "$(pod_addrs net1)" 10.188.0.10/16
 	etcd_dump | jq -e 'with_entries(select(.key | test("/used/"))) == {"/etcd-cni/networks/k8snet2/used/10.188.0.10": "cid-2"}'
-	node_exec cat /var/lib/cni/results/k8snet2-cid-1-net1 | jq -e '.result.ips[0].address == "10.188.0.218/16"
+	# Without a version in the delegate's configuration it is the oldest form.
+	node_exec cat /var/lib/cni/multus/results/k8snet2-cid-1-net1 | jq -e '.result.ip4.ip == "10.188.0.218/16"
 		and .networkName == "k8snet2" and .ifName == "net1" and .containerId == "cid-1" and (.cniArgs | contains([["K8S_POD_NAME", "database-1-0"]]))'
 	node_exec cat /var/lib/cni/multus/cid-1 | jq -e 'length == 2'
 	old_cni DEL

@@ -110,6 +110,22 @@ Normal AddedInterface multus Add eth0 [$(pod_addrs eth0)] from cbr0"
 	refute_link net1
 }
 
+@test "in a pod, and without a kubeconfig, the account of that pod serves for all of it" {
+	local account=/var/run/secrets/kubernetes.io/serviceaccount
+	networks_pod vlan7@db0
+	conf_edit 'del(.kubeconfig)'
+	node_exec mkdir -p "$account"
+	node_exec cp "$KUBE_DIR/certs/ca.pem" "$account/ca.crt"
+	node_exec sh -c 'echo lamina-token >"$1/token"' sh "$account"
+	cni ADD KUBERNETES_SERVICE_HOST="${PROXY_ADDRESS%:*}" KUBERNETES_SERVICE_PORT="${PROXY_ADDRESS#*:}"
+	node_exec rm -r /var/run/secrets
+	assert_ok
+	assert_equal "$(pod_addrs db0)" 10.7.0.10/16
+	assert_equal "$(network_status | jq -c 'map([.name, .interface])')" '[["cbr0","eth0"],["default/vlan7","db0"]]'
+	assert_equal "$(events | wc -l)" 2
+	assert_equal "$(proxy_count '^GET .*/network-attachment-definitions/vlan7') $(proxy_count '^PATCH')" '1 1'
+}
+
 @test "a server that takes no word of it holds no pod back" {
 	networks_pod vlan7
 	conf_edit '.kubeconfig = "/etc/kubernetes/ssl/slow.kubeconfig"'
@@ -118,7 +134,8 @@ Normal AddedInterface multus Add eth0 [$(pod_addrs eth0)] from cbr0"
 	local start=$SECONDS
 	cni ADD
 	assert_ok
-	((SECONDS - start < 5)) || fail "ADD took $((SECONDS - start)) s"
+	# It has two seconds; an answer would be waited for for twenty.
+	((SECONDS - start < 15)) || fail "ADD took $((SECONDS - start)) s"
 	[[ $stderr == *'the API server is not told'* ]]
 	pod_link net1
 	assert_equal "$(network_status)" null

@@ -340,7 +340,9 @@ life()
 	assert_ok
 	revision=$(etcd_ctl get /etcd-cni -w json | jq -r .header.revision)
 	etcd_ctl compact "$revision"
+	conf_edit '.cniVersion = "0.4.0" | .prevResult = ($it | .cniVersion = "0.4.0")' --argjson it "$output"
 	cni CHECK
+	assert_ok
 	cni DEL
 	assert_ok
 	assert_nothing_held

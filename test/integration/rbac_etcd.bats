@@ -142,8 +142,8 @@ person_refused()
 		cni GC
 		assert_ok
 		conf_edit 'del(."cni.dev/valid-attachments")'
-		pod_down db-0
 		refute_link eth0
+		pod_down db-0
 		assert_equal "$(etcd_ctl get --prefix --keys-only "$USED")" ''
 		add db-0 "$address"
 		cni DEL

@@ -320,17 +320,22 @@ calls()
 	node_exec test -e "$STATE/keep"
 }
 
-@test "a device's information goes from the device plugin to the network's plugins and away again, as with multus" {
-	local of
+# The pod of that UID has the device 0000:03:02.1 of intel.com/vf, and its plugin says something about it.
+give_device()
+{
 	node_exec sh -c "mkdir -p $DEVINFO/dp /var/lib/kubelet/device-plugins && cat >$DEVINFO/dp/intel.com-vf-0000:03:02.1-device.json" \
 		<<<'{"type": "pci", "version": "1.1.0", "pci": {"pci-address": "0000:03:02.1"}}'
+	jq -n --arg uid "$1" '{Data: {PodDeviceEntries: [{PodUID: $uid, ResourceName: "intel.com/vf", DeviceIDs: {"0": ["0000:03:02.1"]}}]}, Checksum: 1}' |
+		node_exec sh -c 'cat >/var/lib/kubelet/device-plugins/kubelet_internal_checkpoint'
+}
+
+@test "a device's information goes from the device plugin to the network's plugins and away again, as with multus" {
+	local of
 	kube_put_nad default vf '{"cniVersion": "0.4.0", "name": "vf", "type": "first", "capabilities": {"CNIDeviceInfoFile": true, "deviceID": true}}' intel.com/vf
 	for of in ours theirs; do
 		stubs
 		networks_pod vf
-		jq -n --arg uid "${ARGS##*UID=}" \
-			'{Data: {PodDeviceEntries: [{PodUID: $uid, ResourceName: "intel.com/vf", DeviceIDs: {"0": ["0000:03:02.1"]}}]}, Checksum: 1}' |
-			node_exec sh -c 'cat >/var/lib/kubelet/device-plugins/kubelet_internal_checkpoint'
+		give_device "${ARGS##*UID=}"
 		if [[ $of == ours ]]; then
 			cni ADD
 		else
@@ -352,4 +357,44 @@ calls()
 	diff -u "$BATS_TEST_TMPDIR"/{theirs,ours}.info
 	diff -u "$BATS_TEST_TMPDIR"/{theirs,ours}.seen
 	diff -u "$BATS_TEST_TMPDIR"/{theirs,ours}.status
+}
+
+@test "of a device that a pod only names, and was not handed out to it, nothing is told, as with multus" {
+	local of
+	kube_put_nad default vf '{"cniVersion": "0.4.0", "name": "vf", "type": "first", "capabilities": {"CNIDeviceInfoFile": true, "deviceID": true}}' intel.com/vf
+	for of in ours theirs; do
+		stubs
+		stub_set first ADD out '{"cniVersion": "0.4.0", "interfaces": [{"name": "net2", "sandbox": "/x"}]}'
+		networks_pod '[{"name": "vf", "deviceID": "0000:03:02.1"}]'
+		give_device another
+		if [[ $of == ours ]]; then
+			cni ADD
+		else
+			old_cni ADD
+		fi
+		((status == 0))
+		[[ $(stub_stdin first 1 | jq -r .runtimeConfig.deviceID) == 0000:03:02.1 ]]
+		node_exec test ! -e "$DEVINFO/cni/default-vf-${CID}_net2"
+		record | jq -e 'all(.[]; has("resourceName") | not)'
+		kube_api GET /api/v1/namespaces/default/pods/web-1 |
+			jq -e '.metadata.annotations["k8s.v1.cni.cncf.io/network-status"] | fromjson | length == 2 and all(.[]; has("device-info") | not)'
+		if [[ $of == ours ]]; then
+			cni DEL
+		else
+			old_cni DEL
+		fi
+		((status == 0))
+	done
+}
+
+@test "the device's information that multus left for a macvlan goes with lamina's DEL" {
+	kube_put_nad default vf '{"cniVersion": "0.4.0", "name": "vf", "type": "macvlan", "master": "eth0", "capabilities": {"CNIDeviceInfoFile": true, "deviceID": true}}' intel.com/vf
+	networks_pod vf
+	give_device "${ARGS##*UID=}"
+	old_cni ADD
+	((status == 0))
+	assert_equal "$(node_exec ls "$DEVINFO/cni")" "default-vf-${CID}_net2"
+	cni DEL
+	assert_ok
+	assert_equal "$(node_exec ls "$DEVINFO/cni")" ''
 }

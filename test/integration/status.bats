@@ -96,7 +96,7 @@ ask()
 		.delegates[1].mode = "sideways"
 		.delegates[1].ipam.rangeStart = "10.1.2.3"
 		.delegates[0].type = "multus"
-		.delegates[1].name = "k8snet1"
+		.delegates += [.delegates[1]]
 	END
 }
 

@@ -41,10 +41,10 @@
 #                              changes by itself (carrier, link-local IPv6), and where host-local and the store look for the next address.
 #
 #   pod_link IF                a link of the pod as JSON, `ip -d` included; fails when there is none. POD=x pod_link ...: of another.
-#   refute_link IF             there is no such link.
+#   refute_link IF             there is no such link; the pod's namespace has to be there.
 #   pod_addrs IF               its addresses, one `address/prefix` a line, without link-local ones.
 #   pod_routes [TABLE [-6]]    the routes of a table (default: main) as `ip route` prints them.
-#   pod_rules [-6]             the rules but the three that every namespace has.
+#   pod_rules [-6]             the rules but the three that every namespace has. Of a pod that is not there both print what is wrong.
 #   pod_witness                all of that as JSON from the witness, which asks the kernel by another library than the code under test.
 #   pod_ping ADDR              one ping, answered within two seconds.
 #   assert_witness FILTER [ARG ..] jq says true of what pod_witness prints.
@@ -269,7 +269,9 @@ pod_link()
 
 refute_link()
 {
-	! pod_link "$1" >/dev/null || fail "there is a link $1 in $POD"
+	local links
+	links=$(node_exec ip -n "$POD" -o link show) || fail "the links of $POD cannot be seen" || return
+	[[ $links != *": $1"[:@]* ]] || fail "there is a link $1 in $POD"
 }
 
 pod_addrs()
@@ -282,13 +284,14 @@ pod_routes()
 {
 	local -a family=()
 	[[ -z ${2:-} ]] || family=("$2")
-	# A table that never had a route is an error to ip, and simply empty to us. It ends lines with a space.
-	{ node_exec ip -n "$POD" "${family[@]}" route show table "${1:-main}" 2>/dev/null || true; } | sed 's/ *$//'
+	# A table that never had a route is an error to ip (2), and simply empty to us. It ends lines with a space.
+	{ node_exec ip -n "$POD" "${family[@]}" route show table "${1:-main}" 2>/dev/null || (($? == 2)) || echo "there is no $POD"; } |
+		sed 's/ *$//'
 }
 
 pod_rules()
 {
-	node_exec ip -n "$POD" "$@" rule show | grep -Ev '^(0|32766|32767):' || true
+	node_exec ip -n "$POD" "$@" rule show 2>&1 | grep -Ev '^(0|32766|32767):' || true
 }
 
 pod_witness()

@@ -35,6 +35,8 @@
 # Several nodes at a time: `local NODE_DIR NODE_PID` around each, or cluster.bash.
 
 LAB_DIR=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
+# shellcheck source=test/lab/jq.sh
+source "$LAB_DIR/jq.sh"
 
 node_up()
 {

@@ -62,6 +62,18 @@ static void lists_items_with_commas(void **state)
 	assert_string_equal(begun, "a, b");
 }
 
+static void names_are_what_the_specification_allows(void **state)
+{
+	(void)state;
+	assert_true(is_cni_name("a"));
+	assert_true(is_cni_name("0Az_.-"));
+	assert_false(is_cni_name(""));
+	assert_false(is_cni_name("-a"));
+	assert_false(is_cni_name("a/b"));
+	assert_false(is_cni_name("ab\n"));
+	assert_false(is_cni_name("\xc3\xa4"));
+}
+
 static void keeps_the_first_error(void **state)
 {
 	cleanup_error struct error first = {0}, second = {0}, none = {0};
@@ -292,6 +304,26 @@ static void removes_files_and_leftovers(void **state)
 	assert_non_null(strstr(e.message, folder));
 }
 
+/* A file of the longest name that there is, and one of a longer one. */
+static void serves_every_name_that_a_file_can_have(void **state)
+{
+	const char *folder = *state;
+	cleanup_free char *longest = format_text("%s/%0*d", folder, NAME_MAX, 7);
+	cleanup_free char *longer = format_text("%s/%0*d", folder, NAME_MAX + 1, 7);
+	cleanup_free char *got = NULL;
+	cleanup_error struct error e = {0};
+
+	assert_int_equal(file_write(longest, 0600, "whole", 5, &e), 0);
+	assert_int_equal(file_read(longest, 100, &got, NULL, &e), 0);
+	assert_string_equal(got, "whole");
+	assert_int_equal(count_entries(folder), 1);
+	assert_int_equal(file_remove(longest, &e), 0);
+	assert_int_equal(count_entries(folder), 0);
+	assert_int_equal(file_remove(longer, &e), 0);
+	assert_int_equal(file_write(longer, 0600, "whole", 5, &e), -ENAMETOOLONG);
+	assert_int_equal(count_entries(folder), 0);
+}
+
 static void leaves_nothing_when_it_cannot_write(void **state)
 {
 	const char *folder = *state;
@@ -367,6 +399,22 @@ static void counts_time_left(void **state)
 	assert_in_range(clock_left(clock_now() + 10 * SECONDS), 9900, 10000);
 	assert_in_range(clock_left(clock_now() + 900), 0, 1);
 
+	assert_in_range(clock_share(now + 30 * SECONDS, 3), now + 10 * SECONDS, now + 11 * SECONDS);
+	assert_in_range(clock_share(now + 30 * SECONDS, 1), now + 30 * SECONDS, now + 30 * SECONDS);
+	/* What is late stays late. */
+	assert_true(clock_share(now - 30 * SECONDS, 3) < now);
+
+	bool differ = false;
+
+	for (int i = 0; i < 20; i++) {
+		int64_t chance = clock_chance(SECONDS);
+
+		assert_in_range(chance, 0, SECONDS);
+		differ |= chance != clock_chance(SECONDS);
+	}
+	assert_true(differ);
+	assert_int_equal(clock_chance(0), 0);
+
 	clock_pause(20000, now + 10 * SECONDS);
 	assert_true(clock_now() - now >= 20000);
 
@@ -402,6 +450,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(wraps_errors_from_inside_out),
+		cmocka_unit_test(names_are_what_the_specification_allows),
 		cmocka_unit_test(keeps_the_first_error),
 		cmocka_unit_test(lists_items_with_commas),
 		WITH_FOLDER(writes_and_reads_whole_files),
@@ -410,6 +459,7 @@ int main(void)
 		WITH_FOLDER(replaces_files_in_one_step),
 		WITH_FOLDER(lets_writers_take_turns),
 		WITH_FOLDER(removes_files_and_leftovers),
+		WITH_FOLDER(serves_every_name_that_a_file_can_have),
 		WITH_FOLDER(leaves_nothing_when_it_cannot_write),
 		WITH_FOLDER(makes_folders),
 		cmocka_unit_test(codes_base64),

@@ -10,6 +10,7 @@
 #include <stdint.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <time.h>
 
 #include <cmocka.h>
 
@@ -144,6 +145,68 @@ static void arguments_are_merged_into_each_plugin(void **state)
 		"2,\"a\":1}}}]}");
 }
 
+static void arguments_are_given_once_each(void **state)
+{
+	(void)state;
+	assert_args("{\"type\":\"x\",\"args\":{\"cni\":{\"a\":0,\"b\":1,\"a\":2}}}",
+		"{\"c\":3,\"a\":4,\"A\":5,\"c\":6}",
+		"{\"type\":\"x\",\"args\":{\"cni\":{\"b\":1,\"a\":4,\"A\":5,\"c\":6}}}");
+}
+
+static cJSON *many_members(const char *prefix, size_t count)
+{
+	cJSON *object = cJSON_CreateObject();
+
+	for (size_t i = 0; i < count; i++) {
+		cleanup_free char *key = format_text("%s%zu", prefix, i);
+
+		cJSON_AddItemToObject(object, key, cJSON_CreateNumber(0));
+	}
+	return object;
+}
+
+/* A definition of 2 MiB, and as many arguments as a pod may have: a comparison of all with all takes many seconds. */
+static void arguments_are_merged_in_no_time(void **state)
+{
+	enum { OLD = 150000, NEW = 1000 };
+	cleanup_json cJSON *conf = parse_ok("{\"type\":\"x\",\"args\":{}}"), *cni_args = many_members("k", NEW);
+	const clock_t began = clock();
+
+	(void)state;
+	cJSON_AddItemToObject(cJSON_GetObjectItem(conf, "args"), "cni", many_members("old", OLD));
+	cJSON_AddItemToObject(cJSON_GetObjectItem(cJSON_GetObjectItem(conf, "args"), "cni"), "k7", cJSON_CreateTrue());
+	conf_put_args(conf, cni_args);
+	assert_true(clock() - began < CLOCKS_PER_SEC);
+	assert_int_equal(cJSON_GetArraySize(json_dig(conf, "args", "cni", NULL)), OLD + NEW);
+}
+
+static void a_list_has_a_bounded_number_of_plugins(void **state)
+{
+	cleanup_json cJSON *list = cJSON_CreateObject(), *parsed = NULL;
+	cJSON *plugins = cJSON_AddArrayToObject(list, "plugins"), *conf = NULL;
+	cleanup_error struct error e = {0};
+
+	(void)state;
+	for (size_t i = 0; i < CONF_MAX_PLUGINS; i++)
+		cJSON_AddItemToArray(plugins, cJSON_CreateObject());
+
+	cleanup_free char *most = json_print(list);
+
+	parsed = parse_ok(most);
+	assert_int_equal(conf_count_plugins(parsed), CONF_MAX_PLUGINS);
+	cJSON_AddItemToArray(plugins, cJSON_CreateObject());
+
+	cleanup_free char *many = json_print(list);
+
+	assert_int_equal(conf_parse(many, WHAT, &conf, &e), -E2BIG);
+	assert_null(conf);
+	assert_says(&e, WHAT " has 65 plugins, and a list may have 64");
+	/* With both keys it is one. */
+	json_put_text(list, "type", "x");
+	assert_int_equal(conf_count_plugins(list), 1);
+	assert_int_equal(conf_check_plugins(list, WHAT, &e), 0);
+}
+
 /* --- files --- */
 
 static int make_folder(void **state)
@@ -171,22 +234,30 @@ static void put(const char *folder, const char *name, const char *text)
 		fail_msg("%s", e.message);
 }
 
-static void assert_found(const char *folder, const char *name, const char *expected)
+/* says: of the file that is passed over on the way; NULL: whatever. */
+static void assert_found_behind(const char *folder, const char *name, const char *expected, const char *says)
 {
 	cleanup_json cJSON *conf = NULL;
-	cleanup_error struct error e = {0};
+	cleanup_error struct error e = {0}, unusable = {0};
 
-	if (conf_find(folder, name, &conf, &e) < 0)
+	if (conf_find(folder, name, &conf, &unusable, &e) < 0)
 		fail_msg("%s", e.message);
 	assert_prints(conf, expected);
+	if (says)
+		assert_says(&unusable, says);
+}
+
+static void assert_found(const char *folder, const char *name, const char *expected)
+{
+	assert_found_behind(folder, name, expected, NULL);
 }
 
 static void assert_missing(const char *folder, const char *name, const char *part)
 {
 	cJSON *conf = NULL;
-	cleanup_error struct error e = {0};
+	cleanup_error struct error e = {0}, unusable = {0};
 
-	assert_int_equal(conf_find(folder, name, &conf, &e), -ENOENT);
+	assert_int_equal(conf_find(folder, name, &conf, &unusable, &e), -ENOENT);
 	assert_null(conf);
 	assert_says(&e, folder);
 	assert_says(&e, name);
@@ -239,7 +310,7 @@ static void what_cannot_be_used_is_passed_over(void **state)
 		put(folder, files[i].name, files[i].text);
 		assert_missing(folder, "b", files[i].says);
 		put(folder, "1.conf", "{\"name\":\"b\",\"type\":\"x\"}");
-		assert_found(folder, "b", "{\"name\":\"b\",\"type\":\"x\"}");
+		assert_found_behind(folder, "b", "{\"name\":\"b\",\"type\":\"x\"}", files[i].says);
 		unlink(path);
 		unlink(later);
 	}
@@ -267,7 +338,7 @@ static void what_is_no_file_is_passed_over(void **state)
 static void a_folder_has_a_bounded_number_of_them(void **state)
 {
 	const char *folder = *state;
-	cleanup_error struct error e = {0};
+	cleanup_error struct error e = {0}, unusable = {0};
 	cJSON *conf = NULL;
 
 	for (int i = 0; i < 1025; i++) {
@@ -275,7 +346,7 @@ static void a_folder_has_a_bounded_number_of_them(void **state)
 
 		assert_int_equal(symlink("x", path), 0);
 	}
-	assert_int_equal(conf_find(folder, "b", &conf, &e), -E2BIG);
+	assert_int_equal(conf_find(folder, "b", &conf, &unusable, &e), -E2BIG);
 	assert_says(&e, "more than 1024 configurations");
 	assert_says(&e, folder);
 }
@@ -349,7 +420,8 @@ static void a_list_takes_the_plugins_beside_it(void **state)
 
 static void a_list_may_have_no_more_than_its_own(void **state)
 {
-	static const char *const yes[] = {"true", "\"true\"", "\"TRUE\""}, *const no[] = {"false", "\"False\"", "null"};
+	static const char *const yes[] = {"true", "\"true\"", "\"TRUE\""}, *const no[] = {"false", "\"False\""};
+	static const char *const neither[] = {"null", "1", "{}", "\"yes\"", "\"\""};
 	const char *folder = *state;
 
 	put(folder, "l/1.conf", "{\"type\":\"y\"}");
@@ -372,8 +444,18 @@ static void a_list_may_have_no_more_than_its_own(void **state)
 	assert_unread(folder, "a.conflist", "a.conflist has no plugins");
 	put(folder, "a.conflist", "{\"name\":\"m\"}");
 	assert_unread(folder, "a.conflist", "a.conflist has no plugins");
-	put(folder, "a.conflist", "{\"name\":\"l\",\"loadOnlyInlinedPlugins\":\"x\"}");
-	assert_unread(folder, "a.conflist", "loadOnlyInlinedPlugins must be true or false");
+	for (size_t i = 0; i < ARRAY_SIZE(neither); i++) {
+		cleanup_free char *text = format_text("{\"name\":\"l\",\"loadOnlyInlinedPlugins\":%s}", neither[i]);
+		cleanup_free char *expected =
+			format_text("/a.conflist.loadOnlyInlinedPlugins is %s: it must be true or false", neither[i]);
+
+		put(folder, "a.conflist", text);
+		assert_unread(folder, "a.conflist", expected);
+	}
+	/* libcni's keys count as they are spelled. */
+	put(folder, "a.conflist", "{\"name\":\"l\",\"loadonlyinlinedplugins\":true}");
+	assert_read(folder, "a.conflist",
+		"{\"name\":\"l\",\"loadonlyinlinedplugins\":true,\"plugins\":[{\"type\":\"y\"}]}");
 }
 
 static void a_lists_name_leads_nowhere_else(void **state)
@@ -400,6 +482,9 @@ int main(void)
 		cmocka_unit_test(a_name_is_given_where_there_is_none),
 		cmocka_unit_test(a_device_is_put_into_each_plugin),
 		cmocka_unit_test(arguments_are_merged_into_each_plugin),
+		cmocka_unit_test(arguments_are_given_once_each),
+		cmocka_unit_test(arguments_are_merged_in_no_time),
+		cmocka_unit_test(a_list_has_a_bounded_number_of_plugins),
 		WITH_FOLDER(a_network_is_found_by_its_name),
 		WITH_FOLDER(what_cannot_be_used_is_passed_over),
 		WITH_FOLDER(what_is_no_file_is_passed_over),

@@ -19,7 +19,14 @@ static int read_text(const struct stubs *stubs, const char *text, struct devices
 
 	if (file_write(path, 0600, text, strlen(text), &failed) < 0)
 		fail_msg("%s", failed.message);
-	return devices_read(path, POD, RESOURCE, ret, e);
+
+	cleanup_pod_devices struct pod_devices pod = {0};
+
+	if (devices_read(path, POD, &pod, e) < 0)
+		return e->err;
+	/* It is read once, and not for each resource. */
+	unlink(path);
+	return devices_find(&pod, RESOURCE, ret, e);
 }
 
 /* The IDs with a blank between them. */
@@ -68,6 +75,11 @@ static void containers_come_one_behind_the_other(void **state)
 {
 	assert_ids(state, FILE_OF(ENTRY("{\"1\":[\"b\"]}") "," ENTRY("{\"0\":[\"a\"]}")), "b, a");
 	assert_ids(state, FILE_OF(ENTRY("[\"b\",\"c\"]") "," ENTRY("[\"a\"]")), "b, c, a");
+}
+
+static void a_device_of_two_containers_is_one(void **state)
+{
+	assert_ids(state, FILE_OF(ENTRY("{\"0\":[\"a\"]}") "," ENTRY("{\"0\":[\"a\",\"b\",\"b\"]}")), "a, b");
 }
 
 static void others_devices_are_not_the_pods(void **state)
@@ -120,10 +132,26 @@ static char *repeat(const char *first, const char *item, size_t count, const cha
 #define BEFORE \
 	"{\"Data\":{\"PodDeviceEntries\":[{\"PodUID\":\"" POD "\",\"ResourceName\":\"" RESOURCE "\",\"DeviceIDs\":"
 
+/* "0","1","2",... Owned by the caller. */
+static char *numbers(unsigned int count)
+{
+	char *list = copy_text("\"0\"");
+
+	for (unsigned int i = 1; i < count; i++) {
+		char *longer = format_text("%s,\"%u\"", list, i);
+
+		free(list);
+		list = longer;
+	}
+	return list;
+}
+
 static void takes_a_bounded_number(void **state)
 {
-	cleanup_free char *most = repeat(BEFORE "[\"a\"", ",\"a\"", 1023, "]}]}}");
-	cleanup_free char *many = repeat(BEFORE "[\"a\"", ",\"a\"", 1024, "]}]}}");
+	cleanup_free char *ids = numbers(1024);
+	cleanup_free char *most = format_text(BEFORE "[%s]}]}}", ids);
+	cleanup_free char *many = format_text(BEFORE "[%s,\"a\"]}]}}", ids);
+	cleanup_free char *same = format_text(BEFORE "[%s,\"7\"]}]}}", ids);
 	cleanup_free char *nodes = repeat(BEFORE "{\"0\":[]", ",\"0\":[]", 1025, "}}]}}");
 	cleanup_free char *longest = repeat(BEFORE "[\"a", "a", 4096, "\"]}]}}");
 	cleanup_free char *large = repeat("{", " ", (size_t)16 << 20, "}");
@@ -133,6 +161,9 @@ static void takes_a_bounded_number(void **state)
 	assert_int_equal(read_text(*state, most, &devices, &e), 0);
 	assert_int_equal(devices.count, 1024);
 	assert_refused(state, many, "more than 1024");
+	devices_clear(&devices);
+	assert_int_equal(read_text(*state, same, &devices, &e), 0);
+	assert_int_equal(devices.count, 1024);
 	assert_refused(state, nodes, "more NUMA nodes");
 	assert_refused(state, longest, "longer than 4096");
 
@@ -142,17 +173,19 @@ static void takes_a_bounded_number(void **state)
 	assert_int_equal(none.count, 0);
 }
 
-static void a_file_that_is_not_there_is_an_error_of_its_own(void **state)
+static void without_a_file_there_are_no_devices(void **state)
 {
-	cleanup_devices struct devices devices = {0};
+	cleanup_pod_devices struct pod_devices pod = {0};
 	cleanup_error struct error e = {0}, not_regular = {0};
 	cleanup_free char *path = stub_path(*state, "gone"), *pipe_path = stub_path(*state, "pipe");
 
-	assert_int_equal(devices_read(path, POD, RESOURCE, &devices, &e), -ENOENT);
-	assert_int_equal(e.code, ERROR_IO);
-	assert_non_null(strstr(e.message, path));
+	assert_int_equal(devices_read(path, POD, &pod, &e), 0);
+	assert_non_null(pod.entries);
+	assert_int_equal(cJSON_GetArraySize(pod.entries), 0);
+	assert_int_equal(e.err, 0);
+	pod_devices_clear(&pod);
 	assert_int_equal(mkfifo(pipe_path, 0600), 0);
-	assert_int_equal(devices_read(pipe_path, POD, RESOURCE, &devices, &not_regular), -EINVAL);
+	assert_int_equal(devices_read(pipe_path, POD, &pod, &not_regular), -EINVAL);
 	assert_non_null(strstr(not_regular.message, "not a regular file"));
 }
 
@@ -162,10 +195,11 @@ int main(void)
 		cmocka_unit_test(reads_a_pods_devices_as_they_are_listed),
 		cmocka_unit_test(numa_nodes_come_in_the_order_of_their_numbers),
 		cmocka_unit_test(containers_come_one_behind_the_other),
+		cmocka_unit_test(a_device_of_two_containers_is_one),
 		cmocka_unit_test(others_devices_are_not_the_pods),
 		cmocka_unit_test(refuses_what_no_kubelet_writes),
 		cmocka_unit_test(takes_a_bounded_number),
-		cmocka_unit_test(a_file_that_is_not_there_is_an_error_of_its_own),
+		cmocka_unit_test(without_a_file_there_are_no_devices),
 	};
 
 	return cmocka_run_group_tests(tests, stub_setup, stub_teardown);

@@ -18,6 +18,13 @@
 
 #include <cmocka.h>
 
+static inline void close_file(FILE **f)
+{
+	if (*f)
+		fclose(*f);
+}
+#define cleanup_file CLEANUP(close_file)
+
 #define SERVERS_MAX 40
 
 struct servers {

@@ -173,8 +173,8 @@ static void has_several_calls_under_way(void **state)
 static size_t connections(struct http *http, const struct servers *servers, size_t count)
 {
 	const struct asked asked = {.server = "echo", .path = "/later", .shares = true};
-	struct http_call *calls[8];
-	int ports[8];
+	struct http_call *calls[40];
+	int ports[40];
 	size_t found = 0;
 
 	for (size_t i = 0; i < count; i++)
@@ -205,6 +205,13 @@ static void opens_a_connection_for_every_two_that_share(void **state)
 	assert_int_equal(connections(http, *state, 5), 3);
 	/* What stands is used. */
 	assert_int_equal(connections(http, *state, 3), 3);
+}
+
+static void opens_no_more_connections_than_eight(void **state)
+{
+	cleanup_http struct http *http = opened();
+
+	assert_int_equal(connections(http, *state, 40), 8);
 }
 
 static void waits_for_a_connection_until_its_deadline(void **state)
@@ -316,6 +323,7 @@ int main(void)
 		cmocka_unit_test(asks_twice_over_one_connection),
 		cmocka_unit_test(has_several_calls_under_way),
 		cmocka_unit_test(opens_a_connection_for_every_two_that_share),
+		cmocka_unit_test(opens_no_more_connections_than_eight),
 		cmocka_unit_test(waits_for_a_connection_until_its_deadline),
 		cmocka_unit_test(tells_what_was_sent_to_whom),
 		cmocka_unit_test(sends_nothing_without_time),

@@ -252,6 +252,32 @@ static const struct json_field table[] = {
 	{NULL},
 };
 
+static void finds_members_of_that_spelling(void **state)
+{
+	cleanup_json cJSON *object = parse("{\"a\":1,\"A\":2,\"a\":3,\"b\":4,\"b\":null}");
+
+	(void)state;
+	assert_int_equal(json_get_exactly(object, "a")->valueint, 3);
+	assert_int_equal(json_get_exactly(object, "A")->valueint, 2);
+	assert_true(cJSON_IsNull(json_get_exactly(object, "b")));
+	assert_null(json_get_exactly(object, "B"));
+	assert_null(json_get_exactly(object->child, "a"));
+	assert_null(json_get_exactly(NULL, "a"));
+}
+
+static void puts_what_is_not_empty(void **state)
+{
+	cleanup_json cJSON *object = parse("{\"A\":1}");
+
+	(void)state;
+	json_put_unless_empty(object, "a", parse("[]"));
+	json_put_unless_empty(object, "b", parse("{}"));
+	assert_prints(object, "{\"A\":1}");
+	json_put_unless_empty(object, "a", parse("[0]"));
+	json_put_unless_empty(object, "b", parse("{\"c\":null}"));
+	assert_prints(object, "{\"a\":[0],\"b\":{\"c\":null}}");
+}
+
 static void reads_a_table(void **state)
 {
 	cleanup_json cJSON *value = parse("{\"TEXT\":\"t\",\"flag\":true,\"number\":-999999999999999,\"object\":{},"
@@ -324,7 +350,9 @@ int main(void)
 		cmocka_unit_test(refuses_depth_and_size),
 		cmocka_unit_test(prints_numbers_as_go_does),
 		cmocka_unit_test(finds_members_in_any_case),
+		cmocka_unit_test(finds_members_of_that_spelling),
 		cmocka_unit_test(puts_and_removes_members),
+		cmocka_unit_test(puts_what_is_not_empty),
 		cmocka_unit_test(reads_a_table),
 		cmocka_unit_test(names_what_it_cannot_read),
 		cmocka_unit_test(joins_paths),

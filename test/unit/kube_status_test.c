@@ -47,13 +47,18 @@ static void assert_status_written(struct api *api, const char *uid)
 		fail_msg("%s", e.message);
 }
 
-static void assert_status_fails(struct api *api, unsigned int code, const char *part)
+static void assert_status_of_fails(struct api *api, const char *uid, unsigned int code, const char *part)
 {
 	cleanup_error struct error e = {0};
 
-	if (write_status(api, "uid-1", &e) == 0)
+	if (write_status(api, uid, &e) == 0)
 		fail_msg("written, \"%s\" was expected", part);
 	assert_message(&e, code, part);
+}
+
+static void assert_status_fails(struct api *api, unsigned int code, const char *part)
+{
+	assert_status_of_fails(api, "uid-1", code, part);
 }
 
 static void play_status(struct api *api, const char *patch, const char *get, const char *put)
@@ -200,6 +205,21 @@ static void what_would_not_come_back_as_it_is_is_not_put_back(void **state)
 		TAKEN);
 	assert_status_fails(*state, ERROR_TRY_AGAIN, "give the user the right to patch pods/status");
 	assert_methods(*state, "AG");
+}
+
+static void a_pod_without_metadata_is_not_put_back(void **state)
+{
+	static const char *const pods[] = {
+		"{\"kind\":\"Pod\",\"apiVersion\":\"v1\"}", "{\"kind\":\"Pod\",\"apiVersion\":\"v1\",\"metadata\":[]}"};
+
+	for (size_t i = 0; i < ARRAY_SIZE(pods); i++) {
+		cleanup_free char *get = format_text("{\"json\":%s}", pods[i]);
+
+		play_status(*state, FORBIDDEN, get, TAKEN);
+		assert_status_of_fails(
+			*state, NULL, ERROR_TRY_AGAIN, "pod default/web-1: the API server's answer has no metadata");
+		assert_methods(*state, "AG");
+	}
 }
 
 /* --- what is not written --- */
@@ -423,6 +443,7 @@ int main(void)
 		WITH_API(a_pod_without_annotations_gets_its_first),
 		WITH_API(a_pod_that_changed_meanwhile_is_read_again),
 		WITH_API(what_would_not_come_back_as_it_is_is_not_put_back),
+		WITH_API(a_pod_without_metadata_is_not_put_back),
 		WITH_API(a_missing_right_is_named),
 		WITH_API(an_annotation_that_somebody_drops_is_missed),
 		WITH_API(other_answers_are_errors),

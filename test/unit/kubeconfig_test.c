@@ -219,6 +219,7 @@ static void takes_ipv4_out_of_brackets(void **state)
 {
 	static const char *const servers[][2] = {
 		{"https://[10.96.0.1]:443", "https://10.96.0.1:443"},
+		{"https://[10.96.0.1]:443/", "https://10.96.0.1:443"},
 		{"https://[10.96.0.1]:443/x/", "https://10.96.0.1:443/x"},
 		{"https://[10.96.0.1]", "https://10.96.0.1"},
 		{"https://[fd00::1]:443/", "https://[fd00::1]:443"},

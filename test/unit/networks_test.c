@@ -23,7 +23,7 @@ static struct network_list read_ok(const char *annotation)
 
 static void assert_refused(const char *annotation, const char *part)
 {
-	struct network_list list = {0};
+	cleanup_networks struct network_list list = {0};
 	cleanup_error struct error e = {0};
 
 	assert_int_equal(networks_read(KEY, annotation, "default", &list, &e), -EINVAL);
@@ -58,6 +58,7 @@ static void reads_the_short_form(void **state)
 	assert_names("a, b ,c", "default/a default/b default/c");
 	assert_names("db/macvlan@net7,storage", "db/macvlan@net7 default/storage");
 	assert_names("/a@eth1", "default/a@eth1");
+	assert_names("a@,b@ ", "default/a default/b");
 	/* multus refuses the dots, which the API allows. */
 	assert_names("db/net.v2", "db/net.v2");
 	assert_names("\ta@net1 \n", "default/a@net1");
@@ -106,12 +107,16 @@ static void reads_all_that_an_object_says(void **state)
 
 static void says_nothing_that_is_not_said(void **state)
 {
-	cleanup_networks struct network_list list = read_ok("[{\"name\":\"a\"},{\"name\":\"b\",\"default-route\":[]}]");
+	cleanup_networks struct network_list list =
+		read_ok("[{\"name\":\"a\",\"ips\":null},{\"name\":\"b\",\"default-route\":[],\"ips\":[]}]");
 
 	(void)state;
 	assert_false(list.elements[0].default_route);
 	assert_true(list.elements[1].default_route);
 	assert_int_equal(list.elements[1].gateway_count, 0);
+	assert_false(list.elements[0].has_ips);
+	assert_true(list.elements[1].has_ips);
+	assert_int_equal(list.elements[1].ip_count, 0);
 	assert_null(list.elements[0].mac);
 	assert_null(list.elements[0].cni_args);
 }
@@ -127,9 +132,29 @@ static void refuses_what_the_short_form_cannot_be(void **state)
 	assert_refused("../x", "the namespace is \"..\"");
 	assert_refused("db/..", "the name is \"..\"");
 	assert_refused("a.b/c", "the namespace is \"a.b\"");
-	assert_refused("a@", "the interface is \"\"");
 	assert_refused("a@net1/x", "the namespace is \"a@net1\"");
 	assert_refused("a@sixteen-bytes-xx", "1 to 15 bytes");
+}
+
+static void assert_bad(const char *annotation, const char *ns, const char *name)
+{
+	cleanup_networks struct network_list list = {0};
+	cleanup_error struct error e = {0};
+
+	assert_true(networks_read(KEY, annotation, "default", &list, &e) < 0);
+	assert_true(same_text_or_none(list.bad_ns, ns));
+	assert_true(same_text_or_none(list.bad_name, name));
+}
+
+/* multus asks for it, and tells that it is not found; it does not get so far with what it cannot read. */
+static void says_which_name_no_definition_has(void **state)
+{
+	(void)state;
+	assert_bad("[{\"name\":\"a\"},{\"name\":\"N_x\",\"namespace\":\"db\"},{\"name\":\"M_x\"}]", "db", "N_x");
+	assert_bad("[{\"name\":\"a\",\"namespace\":\"Db\"}]", "Db", "a");
+	assert_bad("[{}]", "default", "");
+	assert_bad("[{\"name\":\"a\",\"mac\":\"no\"}]", NULL, NULL);
+	assert_bad("N_x", NULL, NULL);
 }
 
 static void refuses_what_the_json_form_cannot_be(void **state)
@@ -150,6 +175,26 @@ static void refuses_what_the_json_form_cannot_be(void **state)
 	assert_refused("[{\"name\":\"a\",\"interface\":\"a b\"}]", "the interface is \"a b\"");
 	assert_refused("[{\"name\":\"a\",\"cni-args\":[]}]", "cni-args");
 	assert_refused("[{\"name\":\"a\"}", KEY);
+}
+
+static void takes_a_bounded_number_of_arguments(void **state)
+{
+	cleanup_free char *members = copy_text("\"k0\":0");
+
+	(void)state;
+	for (size_t i = 1; i < MAX_NETWORK_ARGS; i++) {
+		char *longer = format_text("%s,\"k%zu\":0", members, i);
+
+		free(members);
+		members = longer;
+	}
+
+	cleanup_free char *most = format_text("[{\"name\":\"a\",\"cni-args\":{%s}}]", members);
+	cleanup_free char *many = format_text("[{\"name\":\"a\",\"cni-args\":{%s,\"k0\":0}}]", members);
+	cleanup_networks struct network_list list = read_ok(most);
+
+	assert_int_equal(cJSON_GetArraySize(list.elements[0].cni_args), MAX_NETWORK_ARGS);
+	assert_refused(many, "cni-args must be an object of at most 1000 members");
 }
 
 static void knows_a_hardware_address(void **state)
@@ -205,7 +250,9 @@ int main(void)
 		cmocka_unit_test(reads_all_that_an_object_says),
 		cmocka_unit_test(says_nothing_that_is_not_said),
 		cmocka_unit_test(refuses_what_the_short_form_cannot_be),
+		cmocka_unit_test(says_which_name_no_definition_has),
 		cmocka_unit_test(refuses_what_the_json_form_cannot_be),
+		cmocka_unit_test(takes_a_bounded_number_of_arguments),
 		cmocka_unit_test(knows_a_hardware_address),
 		cmocka_unit_test(is_bounded),
 	};

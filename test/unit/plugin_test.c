@@ -25,18 +25,6 @@ static cJSON *parse(const char *text)
 	return json;
 }
 
-static void names_are_what_the_specification_allows(void **state)
-{
-	(void)state;
-	assert_true(request_is_name("a"));
-	assert_true(request_is_name("0Az_.-"));
-	assert_false(request_is_name(""));
-	assert_false(request_is_name("-a"));
-	assert_false(request_is_name("a/b"));
-	assert_false(request_is_name("ab\n"));
-	assert_false(request_is_name("\xc3\xa4"));
-}
-
 static void interface_names_are_refused_as_skel_refuses_them(void **state)
 {
 	static const char *const bad[] = {".", "..", "a/b", "a:b", "a b", "a\tb", "a\xc2\xa0", "a\xc2\x85",
@@ -313,7 +301,6 @@ static void plans_that_are_refused(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(names_are_what_the_specification_allows),
 		cmocka_unit_test(interface_names_are_refused_as_skel_refuses_them),
 		cmocka_unit_test(base64_is_what_go_writes),
 		cmocka_unit_test(annotations_that_are_refused),

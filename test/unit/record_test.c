@@ -7,6 +7,7 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <string.h>
+#include <time.h>
 
 #include <cmocka.h>
 
@@ -74,6 +75,31 @@ static void an_element_without_a_configuration_is_beyond_use(void **state)
 	}
 }
 
+/* A tenant's: a comparison of all with all takes a minute. */
+static void many_capabilities_are_written_in_no_time(void **state)
+{
+	cleanup_json cJSON *conf = parse("{\"name\":\"n\",\"type\":\"t\",\"capabilities\":{\"Mac\":false}}");
+	const struct request request = {.ifname = "eth0", .network = "outer", .version = "1.0.0"};
+	const struct run run = {.request = &request};
+
+	(void)state;
+	for (int i = 0; i < 100000; i++) {
+		cleanup_free char *key = format_text("c%d", i);
+
+		cJSON_AddItemToObject(cJSON_GetObjectItem(conf, "capabilities"), key, cJSON_CreateTrue());
+	}
+	cJSON_AddItemToObject(cJSON_GetObjectItem(conf, "capabilities"), "mac", cJSON_CreateTrue());
+
+	cleanup_attachment struct attachment *a = attachment_new(conf, 1, "eth0");
+	const struct plan plan = {.attachments = &a, .count = 1};
+	const clock_t began = clock();
+	cleanup_json cJSON *element = element_print(a, &plan, true, &run);
+
+	assert_true(clock() - began < CLOCKS_PER_SEC);
+	/* As a map of Go's has them. */
+	assert_int_equal(cJSON_GetArraySize(json_dig(element, "Conf", "capabilities", NULL)), 100002);
+}
+
 static void what_was_asked_survives_the_record(void **state)
 {
 	static const char more[] =
@@ -105,7 +131,34 @@ static void what_was_asked_survives_the_record(void **state)
 	assert_true(cJSON_Compare(printed, wanted, true));
 }
 
-/* Only where some network names the default route is anything filtered, by family. */
+/* multus reads true alone there; of the rest it would refuse the whole file. */
+static void a_lists_switches_are_printed_as_true(void **state)
+{
+	cleanup_json cJSON *element = make_element(
+		"{\"name\":\"n\",\"disableCheck\":\"TRUE\",\"disableGC\":\"False\",\"plugins\":[{\"type\":\"t\"}]}",
+		"");
+	cleanup_attachment struct attachment *a = element_read(element, 1, "eth0", true);
+	const struct request request = {.ifname = "eth0", .network = "outer", .version = "1.0.0"};
+	const struct run run = {.request = &request};
+	const struct plan plan = {.attachments = &a, .count = 1};
+	cleanup_json cJSON *printed = element_print(a, &plan, true, &run);
+
+	(void)state;
+	assert_true(cJSON_IsTrue(json_dig(printed, "ConfList", "disableCheck", NULL)));
+	assert_null(json_dig(printed, "ConfList", "disableGC", NULL));
+}
+
+/* As an annotation's network, which has a name there. */
+static struct attachment *name_asked(struct attachment *a)
+{
+	if (!a->asked)
+		a->asked = allocate(1, sizeof(*a->asked));
+	a->asked->name = copy_text("b");
+	return a;
+}
+
+/* Only where some network names the default route is anything filtered, by family; and not of a pod that has its own
+ * default network alone. */
 static void who_gives_up_the_default_route(void **state)
 {
 	static const struct {
@@ -128,7 +181,12 @@ static void who_gives_up_the_default_route(void **state)
 		cleanup_plan struct plan plan = {0};
 
 		plan_append(&plan, element_read(first, 0, "eth0", true));
-		plan_append(&plan, element_read(second, 1, "eth0", true));
+
+		cleanup_json cJSON *alone = element_print(plan.attachments[0], &plan, true, &run);
+
+		assert_true(cJSON_IsFalse(json_get(alone, "IsFilterV4Gateway")));
+		assert_true(cJSON_IsFalse(json_get(alone, "IsFilterV6Gateway")));
+		plan_append(&plan, name_asked(element_read(second, 1, "eth0", true)));
 
 		cleanup_json cJSON *printed = element_print(plan.attachments[0], &plan, true, &run);
 
@@ -184,6 +242,8 @@ static void runtime_config_is_as_go_prints_it(void **state)
 		"{\"portMappings\":[{\"hostPort\":80,\"containerPort\":0},{\"hostPort\":0,\"containerPort\":1,"
 		"\"protocol\":"
 		"\"udp\",\"hostIP\":\"::1\"}]}");
+	check_runtime_config("{\"portMappings\":[{\"hostPort\":1e300}],\"bandwidth\":{\"ingressRate\":1.5}}",
+		"{\"portMappings\":[{\"hostPort\":1e300}],\"bandwidth\":{\"ingressRate\":1.5}}");
 	check_runtime_config("{\"bandwidth\":{\"ingressRate\":9007199254740993,\"x\":1}}",
 		"{\"bandwidth\":{\"ingressRate\":9007199254740993,\"ingressBurst\":0,\"egressRate\":0,\"egressBurst\":"
 		"0}}");
@@ -224,7 +284,9 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(an_element_decides_name_and_interface),
 		cmocka_unit_test(an_element_without_a_configuration_is_beyond_use),
+		cmocka_unit_test(many_capabilities_are_written_in_no_time),
 		cmocka_unit_test(what_was_asked_survives_the_record),
+		cmocka_unit_test(a_lists_switches_are_printed_as_true),
 		cmocka_unit_test(who_gives_up_the_default_route),
 		cmocka_unit_test(a_list_that_is_whole_is_not_mended),
 		cmocka_unit_test(runtime_config_is_as_go_prints_it),

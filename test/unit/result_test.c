@@ -276,16 +276,13 @@ static void test_refused(void **state)
 		{"{\"ips\":[{\"address\":\"10.0.0.1/33\"}]}", "ips[0].address"},
 		{"{\"ips\":[{\"address\":7}]}", "ips[0].address is 7"},
 		{"{\"ips\":[{\"address\":\"10.0.0.1/8\",\"gateway\":\"10.0.0.0/8\"}]}", "ips[0].gateway"},
-		{"{\"ips\":[{\"address\":\"10.0.0.1/8\",\"interface\":0}]}",
-			"ips[0].interface is 0: it must be the index"},
-		{"{\"interfaces\":[{\"name\":\"a\"}],\"ips\":[{\"address\":\"10.0.0.1/8\",\"interface\":1}]}",
-			"ips[0].interface is 1"},
 		{"{\"interfaces\":[{\"name\":\"a\"}],\"ips\":[{\"address\":\"10.0.0.1/8\",\"interface\":-1}]}",
 			"ips[0].interface is -1"},
 		{"{\"interfaces\":[{\"name\":\"a\"}],\"ips\":[{\"address\":\"10.0.0.1/8\",\"interface\":0.5}]}",
 			"ips[0].interface is 0.5"},
 		{"{\"interfaces\":[{\"name\":\"a\"}],\"ips\":[{\"address\":\"10.0.0.1/8\",\"interface\":1e18}]}",
 			"ips[0].interface is 1000000000000000000"},
+		{"{\"ips\":[{\"address\":\"10.0.0.1/8\",\"interface\":4294967296}]}", "ips[0].interface is 4294967296"},
 		{"{\"interfaces\":[{\"name\":\"a\"}],\"ips\":[{\"address\":\"10.0.0.1/8\",\"interface\":\"0\"}]}",
 			"ips[0].interface is \"0\""},
 		{"{\"interfaces\":[{\"name\":\"a\"},{\"name\":5}]}", "interfaces[1].name is 5: it must be a string"},
@@ -385,6 +382,25 @@ static void test_build_and_merge(void **state)
 	assert_int_equal(cJSON_GetObjectItem(cJSON_GetObjectItem(more, "ips")->child, "interface")->valueint, 0);
 }
 
+/* It is handed on, and no other interface's after a merge. */
+static void test_index_of_no_interface(void **state)
+{
+	(void)state;
+	cleanup_json cJSON *result = read_ok("{\"interfaces\":[{\"name\":\"a\"}],\"ips\":[{\"address\":\"10.0.0.1/8\","
+					     "\"interface\":1},{\"address\":\"10.0.0.2/8\",\"interface\":4294967295}]}",
+		"1.0.0");
+	cleanup_json cJSON *sum = read_ok("{\"interfaces\":[{\"name\":\"b\"},{\"name\":\"c\"}]}", "1.0.0");
+	cleanup_json cJSON *printed = NULL;
+	cleanup_error struct error e = {0};
+
+	result_merge(sum, result);
+	assert_int_equal(result_convert(sum, "1.0.0", &printed, &e), 0);
+	assert_json(printed,
+		"{\"cniVersion\":\"1.0.0\",\"interfaces\":[{\"name\":\"b\"},{\"name\":\"c\"},{\"name\":\"a\"}],\"ips\":"
+		"["
+		"{\"interface\":3,\"address\":\"10.0.0.1/8\"},{\"interface\":4294967295,\"address\":\"10.0.0.2/8\"}]}");
+}
+
 static void test_convert_unknown(void **state)
 {
 	(void)state;
@@ -408,6 +424,7 @@ int main(void)
 		cmocka_unit_test(test_sizes),
 		cmocka_unit_test(test_text_is_utf8),
 		cmocka_unit_test(test_build_and_merge),
+		cmocka_unit_test(test_index_of_no_interface),
 		cmocka_unit_test(test_convert_unknown),
 	};
 

@@ -322,7 +322,7 @@ static void adds_and_deletes_rules(void **state)
 		struct rule other = cases[i].rule;
 
 		assert_false(in_force(lab, &cases[i].rule));
-		assert_done(rule_delete(lab->pod, &cases[i].rule, &e), &e);
+		assert_done(rule_delete_all(lab->pod, cases[i].rule.table, cases[i].rule.priority, &e), &e);
 		assert_done(rule_add(lab->pod, &cases[i].rule, &e), &e);
 		assert_done(rule_add(lab->pod, &cases[i].rule, &e), &e);
 		assert_null(e.message);
@@ -340,10 +340,9 @@ static void adds_and_deletes_rules(void **state)
 		other = cases[i].rule;
 		other.from.length = other.from.length / 2 + 1;
 		assert_false(in_force(lab, &other));
-		assert_done(rule_delete(lab->pod, &other, &e), &e);
 
-		assert_done(rule_delete(lab->pod, &cases[i].rule, &e), &e);
-		assert_done(rule_delete(lab->pod, &cases[i].rule, &e), &e);
+		assert_done(rule_delete_all(lab->pod, cases[i].rule.table, cases[i].rule.priority, &e), &e);
+		assert_done(rule_delete_all(lab->pod, cases[i].rule.table, cases[i].rule.priority, &e), &e);
 		assert_null(e.message);
 
 		cleanup_free char *after = run_in_pod(lab, cases[i].command);
