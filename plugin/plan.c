@@ -93,9 +93,8 @@ static int check_shim(const struct config *config, struct error *e)
 {
 	if (config->is_shim && !config->reads_networks)
 		return error_set(e, -EINVAL, ERROR_CONFIG,
-			"type is multus-shim, and nothing says how the API server is asked for pods' networks: set "
-			"kubeconfig "
-			"in " CONFIG_DEFAULTS " (lamina defaults --write kubeconfig=FILE)");
+			"type is multus-shim, and nothing says how the API server is asked for pods' networks: "
+			"set kubeconfig in " CONFIG_DEFAULTS " (lamina defaults --write kubeconfig=FILE)");
 	return 0;
 }
 
