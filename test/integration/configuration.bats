@@ -280,9 +280,9 @@ pasted()
 	assert_nothing_done
 }
 
-@test "two delegates of one network name are refused, and a name that no network may have" {
+@test "two delegates of one network name are refused where addresses are claimed for both, and a name that no network may have" {
 	snapshot
-	refused 7 'delegates\[1\]\.name is "k8snet1", the name of delegates\[0\]' '.delegates[1].name = "k8snet1"'
+	refused 7 'delegates\[2\]\.name is "k8snet2", the name of delegates\[1\]' '.delegates[2] = .delegates[1]'
 	refused 7 'delegates\[1\]\.name is "a/b": ' '.delegates[1].name = "a/b"'
 	refused 7 'delegates\[0\]\.name is (missing|""): ' 'del(.delegates[0].name)' '.delegates[0].name = ""'
 	assert_nothing_done
