@@ -164,6 +164,7 @@ held()
 	assert_equal "$(held)" ""
 }
 
+# bats test_tags=fault
 @test "a network that the configuration only names is known to lamina ip and lamina gc by what is cached of it" {
 	jq '.delegates[0]' <<<"$CONF" | node_exec sh -c 'mkdir -p /etc/cni/multus/net.d && cat >/etc/cni/multus/net.d/net.conf'
 	conf_edit 'del(.delegates) | .clusterNetwork = "/etc/cni/multus/net.d/net.conf"'
