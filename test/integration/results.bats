@@ -275,7 +275,7 @@ added()
 	local prev
 	snapshot
 	for prev in '"text"' '[]' '{"cniVersion": "9.9.9"}' '{"ips": [{"address": "10.7.0.300/24"}]}' \
-		'{"interfaces": [], "ips": [{"address": "10.7.0.5/24", "interface": 3}]}'; do
+		'{"interfaces": [], "ips": [{"address": "10.7.0.5/24", "interface": -1}]}'; do
 		macvlan_conf 1.0.0 ".prevResult = $prev"
 		cni ADD
 		assert_code 6
