@@ -290,7 +290,6 @@ void doctor_check_timer(struct doctor *doctor)
 		doctor_ok(doctor, "gc-timer", "lamina-gc.timer is enabled");
 	else
 		doctor_note(doctor, "gc-timer",
-			"lamina-gc.timer is not enabled: have lamina gc run every five minutes "
-			"(the release's lamina-gc.timer, or "
-			"cron), since no runtime asks for it");
+			"lamina-gc.timer is not enabled: have lamina gc run every five minutes (the release's "
+			"lamina-gc.timer, or cron), since no runtime asks for it");
 }

@@ -57,7 +57,7 @@ bool gc_is_recorded(const char *cni_dir, const struct store_attachment *attachme
 	if (!request_is_container(attachment->cid) || request_check_ifname(attachment->ifname, &ignored) < 0)
 		return false;
 
-	cleanup_free char *path = format_text("%s/lease/%s.%s", cni_dir, attachment->cid, attachment->ifname);
+	cleanup_free char *path = lease_file_path_of(cni_dir, attachment->cid, attachment->ifname);
 
 	return access(path, F_OK) == 0 || record_names(cni_dir, attachment) ||
 	       cached_result_lives(cni_dir, attachment->network, attachment->cid, attachment->ifname);

@@ -7,6 +7,7 @@
 #include "plugin/base/log.h"
 #include "plugin/import_read.h"
 #include "plugin/lease.h"
+#include "plugin/lease_file.h"
 #include "plugin/nonce.h"
 #include "plugin/outcome.h"
 #include "plugin/sandbox.h"
@@ -117,7 +118,7 @@ static int read_network(const struct run *run, const struct cached *cached, stru
 static bool is_recorded(const struct run *run, const struct cached *cached)
 {
 	const char *cni_dir = run->config->cni_dir;
-	cleanup_free char *lease = format_text("%s/lease/%s.%s", cni_dir, cached->cid, cached->ifname);
+	cleanup_free char *lease = lease_file_path_of(cni_dir, cached->cid, cached->ifname);
 	cleanup_record struct record record = {0};
 	cleanup_error struct error ignored = {0};
 

@@ -343,24 +343,29 @@ int interface_check(const struct attachment *a, struct run *run, const cJSON *re
 	return 0;
 }
 
-int interface_check_adopted(const struct attachment *a, struct run *run, const cJSON *result, struct error *e)
+static int check_adopted_routes(struct run *run, const cJSON *result, struct error *e)
 {
 	const struct addresses no_gateways = {0};
 	const cJSON *item;
 
-	if (check_addresses(a, run, result, e) < 0)
-		return error_wrap(e, "interface %s", a->ifname);
 	cJSON_ArrayForEach(item, json_get(result, "routes"))
 	{
 		struct route route;
 
 		if (read_route(item, &no_gateways, 0, &route, e) < 0)
-			return error_wrap(e, "interface %s", a->ifname);
+			return e->err;
 		/* Whichever leads out: other networks and the pod itself may have put theirs in its place. */
 		if (is_default(&route))
 			route = (struct route){.dst = route.dst};
 		if (check_route(run->pod, &route, e) < 0)
-			return error_wrap(e, "interface %s", a->ifname);
+			return e->err;
 	}
+	return 0;
+}
+
+int interface_check_adopted(const struct attachment *a, struct run *run, const cJSON *result, struct error *e)
+{
+	if (check_addresses(a, run, result, e) < 0 || check_adopted_routes(run, result, e) < 0)
+		return error_wrap(e, "interface %s", a->ifname);
 	return 0;
 }

@@ -6,9 +6,14 @@
 #include <errno.h>
 #include <string.h>
 
+char *lease_file_path_of(const char *cni_dir, const char *container_id, const char *ifname)
+{
+	return format_text("%s/lease/%s.%s", cni_dir, container_id, ifname);
+}
+
 char *lease_file_path(const struct run *run, const char *ifname)
 {
-	return format_text("%s/lease/%s.%s", run->config->cni_dir, run->request->container_id, ifname);
+	return lease_file_path_of(run->config->cni_dir, run->request->container_id, ifname);
 }
 
 int lease_file_write(

@@ -11,7 +11,10 @@ struct lease_file {
 	struct etcd_config *etcd; /* the cluster that keeps the addresses; NULL: this node does */
 };
 
-/** Its path. Owned by the caller. */
+/** The path of that of a container's interface. Owned by the caller. */
+char *lease_file_path_of(const char *cni_dir, const char *container_id, const char *ifname);
+
+/** The same, of the request's container. */
 char *lease_file_path(const struct run *run, const char *ifname);
 
 /** Writes it; done as in state_save. */

@@ -6,6 +6,7 @@
 #include "plugin/gc.h"
 #include "plugin/import.h"
 #include "plugin/lease.h"
+#include "plugin/lease_file.h"
 #include "plugin/results.h"
 #include "plugin/state_list.h"
 
@@ -17,11 +18,25 @@
 /* Of a lease the main plugin's DEL, which will call ours, is still to come. */
 static bool is_left(const struct store_attachment *attachment, const struct run *run)
 {
-	cleanup_free char *lease =
-		format_text("%s/lease/%s.%s", run->config->cni_dir, attachment->cid, attachment->ifname);
+	cleanup_free char *lease = lease_file_path(run, attachment->ifname);
 
 	return !attachment->closed && strcmp(attachment->cid, run->request->container_id) == 0 &&
 	       access(lease, F_OK) < 0;
+}
+
+static int release_one(
+	struct run *run, const struct etcd_config *etcd, const struct store_attachment *attachment, struct error *e)
+{
+	struct store *store = NULL;
+
+	/* This node's own may be open for looking only. */
+	if (!etcd)
+		run_close_stores(run);
+	if (lease_store(run, etcd, &store, e) < 0 || gc_release(store, attachment, e) < 0)
+		return e->err;
+	log_write(LOG_WARNING, "nothing is recorded, but network %s has interface %s of container %s: released",
+		attachment->network, attachment->ifname, attachment->cid);
+	return 0;
 }
 
 /* In network, or, NULL, in this node's own store. */
@@ -40,14 +55,8 @@ static int release_left(struct run *run, const struct etcd_config *etcd, const c
 	if (r == 0)
 		r = store->ops->attachments(store, network, &attachments, &count, e);
 	for (size_t i = 0; i < count && r == 0; i++) {
-		if (!is_left(&attachments[i], run))
-			continue;
-		if (!etcd)
-			run_close_stores(run);
-		if ((r = lease_store(run, etcd, &store, e)) == 0)
-			r = gc_release(store, &attachments[i], e);
-		log_write(LOG_WARNING, "nothing is recorded, but network %s has interface %s of container %s: released",
-			attachments[i].network, attachments[i].ifname, attachments[i].cid);
+		if (is_left(&attachments[i], run))
+			r = release_one(run, etcd, &attachments[i], e);
 	}
 	store_attachments_free(attachments, count);
 	return r;
@@ -77,31 +86,36 @@ static void release_clusters(struct run *run)
 	}
 }
 
-/* <network>-<container>-<interface>, and no object. */
-static bool is_unreadable(const char *folder, const char *name, const char *container_id)
+/* <network>-<container>-<interface>; part: the middle with its dashes. */
+static bool may_be_of(const char *name, const char *part)
 {
-	cleanup_free char *part = format_text("-%s-", container_id), *path = format_text("%s/%s", folder, name);
 	const char *found = strstr(name, part);
 
-	if (*name == '.' || !found || strchr(found + strlen(part), '-'))
-		return false;
-
-	cleanup_json cJSON *cache = results_read_file(path);
-
-	return !cJSON_IsObject(cache);
+	return *name != '.' && found && !strchr(found + strlen(part), '-');
 }
 
+static void remove_if_unreadable(const char *path)
+{
+	cleanup_json cJSON *cache = results_read_file(path);
+	cleanup_error struct error ignored = {0};
+
+	if (!cJSON_IsObject(cache))
+		file_remove(path, &ignored);
+}
+
+/* There may be hundreds of thousands of them: only the container's are opened. */
 static void remove_unreadable(const struct run *run)
 {
 	cleanup_free char *folder = format_text("%s/results", run->config->cni_dir);
+	cleanup_free char *part = format_text("-%s-", run->request->container_id);
 	cleanup_dir DIR *dir = opendir(folder);
 
 	for (struct dirent *file; dir && (file = readdir(dir));) {
-		cleanup_free char *path = format_text("%s/%s", folder, file->d_name);
-		cleanup_error struct error ignored = {0};
+		cleanup_free char *path =
+			may_be_of(file->d_name, part) ? format_text("%s/%s", folder, file->d_name) : NULL;
 
-		if (is_unreadable(folder, file->d_name, run->request->container_id))
-			file_remove(path, &ignored);
+		if (path)
+			remove_if_unreadable(path);
 	}
 }
 

@@ -90,7 +90,7 @@ static enum local look_at_lease(
 		request_check_ifname(holds->ifname, &ignored) < 0)
 		return LOCAL_UNKNOWN;
 
-	cleanup_free char *path = format_text("%s/lease/%s.%s", run->config->cni_dir, holds->cid, holds->ifname);
+	cleanup_free char *path = lease_file_path_of(run->config->cni_dir, holds->cid, holds->ifname);
 
 	if (lease_file_read(path, &file, &ignored) < 0 || !same_text(file.made.lease_value, holder->value))
 		return LOCAL_UNKNOWN;

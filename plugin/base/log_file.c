@@ -85,6 +85,12 @@ static int compare(const struct dirent **left, const struct dirent **right)
 	return strcmp((*right)->d_name, (*left)->d_name);
 }
 
+/* count: of those that stay, so far. */
+static bool is_superfluous(const char *stamp, const struct log_file_options *options, int64_t *count)
+{
+	return is_too_old(stamp, options->max_age) || (options->max_backups > 0 && ++*count > options->max_backups);
+}
+
 /* Whether some are too old or too many, in one pass: nearly always there are none. */
 static bool is_due(const struct log_file_options *options, const struct parts *parts)
 {
@@ -94,8 +100,7 @@ static bool is_due(const struct log_file_options *options, const struct parts *p
 	for (struct dirent *entry; dir && (entry = readdir(dir));) {
 		const char *stamp = stamp_of(entry->d_name, parts);
 
-		if (stamp && (is_too_old(stamp, options->max_age) ||
-				     (options->max_backups > 0 && ++count > options->max_backups)))
+		if (stamp && is_superfluous(stamp, options, &count))
 			return true;
 	}
 	return false;
@@ -118,8 +123,7 @@ static void remove_old(const struct log_file_options *options)
 	for (int i = 0; i < count; i++) {
 		const char *stamp = stamp_of(files[i]->d_name, &parts);
 
-		if (stamp && (is_too_old(stamp, options->max_age) ||
-				     (options->max_backups > 0 && ++kept > options->max_backups))) {
+		if (stamp && is_superfluous(stamp, options, &kept)) {
 			cleanup_free char *path = format_text("%s%s", parts.folder, files[i]->d_name);
 
 			unlink(path);
